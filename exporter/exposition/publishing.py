@@ -1,0 +1,181 @@
+"""Everything that is published, and the pages made of it."""
+
+import gzip
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from exporter.exposition.folding import SERIES_FOLDED, limited
+from exporter.exposition.model import Kind, Metric, Sample
+from exporter.exposition.rendering import (
+    Format,
+    Lines,
+    Renderer,
+    heading,
+    openmetrics_family,
+    text_families,
+)
+
+# Fast rather than small: the page is read on the same network, and a scraper waits for it.
+GZIP_LEVEL = 1
+
+UP = Metric(
+    "pgconn_up",
+    Kind.GAUGE,
+    "1 while the newest activity poll of the target is fresh and succeeded, else 0.",
+)
+
+
+@dataclass(slots=True)
+class _Publication:
+    """What one collector of one target last said, and how long it holds (monotonic clock)."""
+
+    lines: Lines
+    expires: float
+    heads: dict[tuple[str, tuple[str, ...]], str]
+
+
+class _Page(NamedTuple):
+    """A ready body, and until when and for which version it holds."""
+
+    version: int
+    expires: float
+    body: bytes
+
+
+class Exposition:
+    """Everything that is published, and the pages made of it.
+
+    Made for one event loop: no method waits and none is safe for other threads.
+    """
+
+    def __init__(
+        self, metrics: Iterable[Metric], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Take every metric there is, in the order of the page."""
+        declared = (UP, SERIES_FOLDED, *metrics)
+        self._clock = clock
+        self._headings = {
+            Format.TEXT: [
+                (family.name, heading(family))
+                for metric in declared
+                for family in text_families(metric)
+            ],
+            Format.OPENMETRICS: [
+                (metric.name, heading(openmetrics_family(metric))) for metric in declared
+            ],
+        }
+        self._vital: dict[str, str] = {}
+        self._published: dict[tuple[str | None, str], _Publication] = {}
+        self._live: list[Callable[[], Iterable[Sample]]] = []
+        self._pages: dict[tuple[str | None, Format, bool], _Page] = {}
+        self._version = 0
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Give the names of the targets."""
+        return tuple(self._vital)
+
+    def watch(self, target: str, vital: str) -> None:
+        """Show a target, up while its vital collector's publication is fresh."""
+        self._vital[target] = vital
+        self._version += 1
+
+    def forget(self, target: str) -> None:
+        """Drop a target and all of its series."""
+        self._vital.pop(target, None)
+        for key in [key for key in self._published if key[0] == target]:
+            del self._published[key]
+        self._version += 1
+
+    def add_live(self, samples: Callable[[], Iterable[Sample]]) -> None:
+        """Have samples of the exporter itself read anew for each changed page."""
+        self._live.append(samples)
+
+    def publish(
+        self,
+        target: str | None,
+        collector: str,
+        samples: Iterable[Sample],
+        *,
+        lifetime: float = math.inf,
+        max_series: int | None = None,
+    ) -> None:
+        """Replace what a collector said; it holds for `lifetime` seconds."""
+        groups = _grouped(samples)
+        if max_series is not None:
+            groups = limited(groups, max_series)
+        before = self._published.get((target, collector))
+        renderer = Renderer(target, before.heads if before else {})
+        self._published[target, collector] = _Publication(
+            renderer.lines(groups), self._clock() + lifetime, renderer.heads
+        )
+        self._version += 1
+
+    def withdraw(self, target: str, collector: str) -> None:
+        """Take back what a collector said, since it is no longer known to be true."""
+        if self._published.pop((target, collector), None) is not None:
+            self._version += 1
+
+    def is_up(self, target: str) -> bool:
+        """Tell whether the vital publication of a target is fresh."""
+        vital = self._published.get((target, self._vital[target]))
+        return vital is not None and vital.expires > self._clock()
+
+    def page(
+        self, form: Format = Format.TEXT, target: str | None = None, *, compress: bool = False
+    ) -> bytes:
+        """Give the page of all targets or of one, made anew only after a change."""
+        now = self._clock()
+        page = self._pages.get((target, form, compress))
+        if page is None or page.version != self._version or page.expires <= now:
+            page = self._make(form, target, now, compress=compress)
+            self._pages[target, form, compress] = page
+        return page.body
+
+    def _make(self, form: Format, target: str | None, now: float, *, compress: bool) -> _Page:
+        shown = [
+            publication
+            for (owner, _), publication in self._published.items()
+            if publication.expires > now and target in (None, owner)
+        ]
+        blocks = [publication.lines.of(form) for publication in (*shown, *self._own(target))]
+        text = "".join(self._parts(form, blocks))
+        body = (text + "# EOF\n" if form is Format.OPENMETRICS else text).encode()
+        return _Page(
+            self._version,
+            min((publication.expires for publication in shown), default=math.inf),
+            gzip.compress(body, GZIP_LEVEL, mtime=0) if compress else body,
+        )
+
+    def _parts(self, form: Format, blocks: list[dict[str, str]]) -> Iterator[str]:
+        by_family: defaultdict[str, list[str]] = defaultdict(list)
+        for block in blocks:
+            for name, lines in block.items():
+                by_family[name].append(lines)
+        for name, title in self._headings[form]:
+            if name in by_family:
+                yield title
+                yield from by_family[name]
+
+    def _own(self, target: str | None) -> Iterator[_Publication]:
+        """Render what is computed with the page: `up`, and the exporter's own state."""
+        for name in self._vital:
+            if target in (None, name):
+                yield self._rendered(name, [Sample(UP, (), int(self.is_up(name)))])
+        if target is None:
+            for samples in self._live:
+                yield self._rendered(None, samples())
+
+    def _rendered(self, target: str | None, samples: Iterable[Sample]) -> _Publication:
+        return _Publication(Renderer(target, {}).lines(_grouped(samples)), math.inf, {})
+
+
+def _grouped(samples: Iterable[Sample]) -> dict[Metric, list[Sample]]:
+    groups: defaultdict[Metric, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        groups[sample.metric].append(sample)
+    return groups
