@@ -1,0 +1,255 @@
+"""Our one guarded connection to a server, whose every wait has a hard deadline.
+
+The guards are SET after connecting, never through startup options: those would make pg_settings
+report our own limits as the server's, and a setting that the version lacks would refuse us.
+"""
+
+import asyncio
+import math
+import os
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, LiteralString, NamedTuple, Self, TypeVar
+
+import psycopg
+from psycopg import pq, sql
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
+from psycopg.conninfo import make_conninfo
+
+from exporter.server.errors import (
+    PollTimeoutError,
+    QueryError,
+    connect_error,
+    query_error,
+)
+
+APPLICATION_NAME = "pgconn-exporter"
+
+Link = psycopg.AsyncConnection[Any]
+Result = tuple[tuple[str, ...], list[tuple[Any, ...]]]
+Row = TypeVar("Row", bound=NamedTuple)
+
+# How long an aborted statement gets to fail once its socket is shut: it fails at once.
+_ABORT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to reach a server; the DSN may hold a password, so it is kept out of repr."""
+
+    dsn: str
+    password_file: Path | None = None
+
+    def __repr__(self) -> str:
+        return "Access(...)"
+
+    def conninfo(self, deadline: float) -> str:
+        """Give the connection string; the password is read anew, since such files are rotated."""
+        given = {} if self.password_file is None else {"password": self._password()}
+        return make_conninfo(
+            self.dsn,
+            fallback_application_name=APPLICATION_NAME,
+            client_encoding="utf-8",
+            # psycopg waits for 2 s at least; our own deadline is the one that counts.
+            connect_timeout=max(2, math.ceil(deadline)),
+            # Should we die without a goodbye, or the network: our socket does not linger.
+            keepalives_idle=4,
+            keepalives_interval=2,
+            keepalives_count=2,
+            tcp_user_timeout=math.ceil(deadline * 1000),
+            **given,
+        )
+
+    def _password(self) -> str:
+        assert self.password_file is not None  # noqa: S101 - the caller looked
+        return self.password_file.read_text(encoding="utf-8").rstrip("\r\n")
+
+
+def guards(deadline: float) -> dict[str, str]:
+    """Give the settings of our session; unknown ones are left out by the server's own list.
+
+    The statement's limit lies below the deadline, so that a backend which we must give up ends
+    by itself; timeouts that an administrator set for our role would only cut us off.
+    """
+    return {
+        "statement_timeout": f"{max(1, int(deadline * 800))}ms",
+        "lock_timeout": f"{max(1, int(deadline * 400))}ms",
+        "default_transaction_read_only": "on",
+        "search_path": "pg_catalog, pg_temp",
+        "idle_session_timeout": "0",
+        "idle_in_transaction_session_timeout": "0",
+        "transaction_timeout": "0",
+        "client_connection_check_interval": "1s",
+        "tcp_keepalives_idle": "4",
+        "tcp_keepalives_interval": "2",
+        "tcp_keepalives_count": "2",
+        "tcp_user_timeout": "8s",
+        "jit": "off",
+    }
+
+
+async def open_link(access: Access, deadline: float) -> Link:
+    """Connect and log in within a deadline in seconds; raise a PollError."""
+    try:
+        conninfo = access.conninfo(deadline)
+        async with asyncio.timeout(deadline):
+            return await psycopg.AsyncConnection.connect(conninfo, autocommit=True)
+    except TimeoutError:
+        raise PollTimeoutError(f"no connection within {deadline:g} s") from None
+    except OSError as error:
+        raise QueryError(f"password_file: {error.strerror or error}") from None
+    except UnicodeDecodeError:
+        raise QueryError("password_file: not UTF-8") from None
+    except psycopg.Error as error:
+        raise connect_error(error) from None
+
+
+def abort(link: Link) -> None:
+    """Shut the socket down under libpq, so that whatever waits on it fails at once.
+
+    psycopg's own cancel waits 5 to 11 s for a stopped backend or a dead network.
+    """
+    try:
+        with socket.socket(fileno=os.dup(link.fileno())) as duplicate:
+            duplicate.shutdown(socket.SHUT_RDWR)
+    except (OSError, psycopg.Error):
+        return  # it is closed already
+
+
+class TolerantTextLoader(Loader):
+    """Load text that is no UTF-8: names in shared catalogs have the encoding of their database."""
+
+    format = pq.Format.BINARY
+
+    def load(self, data: Buffer) -> str:
+        """Decode what can be decoded."""
+        return bytes(data).decode("utf-8", "replace")
+
+
+class Connection:
+    """One kept connection to one server.
+
+    `server_version` is the server's version as a number (180006); `pid` its backend's;
+    `decode_seconds` is the processor time that we spent on the rows of the last statement.
+    """
+
+    def __init__(self, link: Link, pid: int, deadline: float) -> None:
+        self._link = link
+        self._deadline = deadline
+        self.pid = pid
+        self.decode_seconds = 0.0
+        self.server_version = link.info.server_version
+        self.role = link.info.user
+        self.dbname = link.info.dbname
+
+    @classmethod
+    async def open(cls, access: Access, deadline: float) -> Self:
+        """Connect, check that no pooler is in between, and put the guards up."""
+        link = await open_link(access, deadline)
+        try:
+            return await cls._guarded(link, deadline)
+        except BaseException:
+            abort(link)
+            await link.close()
+            raise
+
+    @classmethod
+    async def _guarded(cls, link: Link, deadline: float) -> Self:
+        pid = link.info.backend_pid
+        connection = cls(link, pid, deadline)
+        [(own_pid,)] = await connection.fetch("SELECT pg_catalog.pg_backend_pid()")
+        if own_pid != pid:
+            # Our guards would stick to a server connection that is lent to others next.
+            raise QueryError(
+                "the DSN leads through a connection pooler; it must reach PostgreSQL itself"
+            )
+        limits = guards(deadline)
+        await connection.fetch(GUARD_QUERY, (list(limits), list(limits.values())))
+        return connection
+
+    @property
+    def closed(self) -> bool:
+        """Tell whether the connection is gone."""
+        return self._link.closed
+
+    async def fetch(
+        self, query: sql.SQL | sql.Composed | LiteralString, params: Sequence[object] = ()
+    ) -> list[tuple[Any, ...]]:
+        """Run one statement within the deadline and give its rows; raise a PollError."""
+        _, rows = await self._fetch(query, params)
+        return rows
+
+    async def fetch_rows(
+        self,
+        row: type[Row],
+        query: sql.SQL | sql.Composed | LiteralString,
+        params: Sequence[object] = (),
+    ) -> tuple[Row, ...]:
+        """Run one statement whose columns are the fields of a NamedTuple, in their order."""
+        columns, rows = await self._fetch(query, params)
+        if columns != row._fields:
+            raise TypeError(f"{row.__name__} has fields {row._fields}, the statement {columns}")
+        return tuple(map(row._make, rows))
+
+    async def _fetch(
+        self, query: sql.SQL | sql.Composed | LiteralString, params: Sequence[object]
+    ) -> Result:
+        try:
+            return await self._within_deadline(query, params)
+        except UnicodeDecodeError:
+            for name in ("text", "name"):
+                self._link.adapters.register_loader(name, TolerantTextLoader)
+            return await self._within_deadline(query, params)
+        except psycopg.Error as error:
+            raise query_error(error, lost=self._link.closed) from None
+
+    async def _within_deadline(
+        self, query: sql.SQL | sql.Composed | LiteralString, params: Sequence[object]
+    ) -> Result:
+        """Wait for a statement, and shut the socket when the deadline passes or we are stopped."""
+        task = asyncio.ensure_future(self._execute(query, params))
+        try:
+            done, _ = await asyncio.wait({task}, timeout=self._deadline)
+        except asyncio.CancelledError:
+            await self._give_up(task)
+            raise
+        if not done:
+            await self._give_up(task)
+            raise PollTimeoutError(f"no answer within {self._deadline:g} s")
+        return task.result()
+
+    async def _execute(
+        self, query: sql.SQL | sql.Composed | LiteralString, params: Sequence[object]
+    ) -> Result:
+        async with self._link.cursor(binary=True) as cursor:
+            # Prepared from the first: we run the same few statements for ever.
+            await cursor.execute(query, params, prepare=True)
+            started = time.thread_time()
+            columns = tuple(column.name for column in cursor.description or ())
+            rows = await cursor.fetchall()
+            self.decode_seconds = time.thread_time() - started
+            return columns, rows
+
+    async def _give_up(self, task: asyncio.Future[Result]) -> None:
+        abort(self._link)
+        await asyncio.wait({task}, timeout=_ABORT_SECONDS)
+        if not task.done():
+            task.cancel()
+        elif not task.cancelled():
+            task.exception()  # retrieved: asyncio would complain otherwise
+        await self._link.close()
+
+    async def close(self) -> None:
+        """Say goodbye to the server; never waits for it."""
+        await self._link.close()
+
+
+GUARD_QUERY = """
+SELECT pg_catalog.set_config(s.name, v.value, false)
+FROM ROWS FROM (pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::text[])) AS v (name, value)
+JOIN pg_catalog.pg_settings AS s ON s.name = v.name
+"""

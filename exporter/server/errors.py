@@ -1,0 +1,170 @@
+"""What can go wrong with a poll: one class for each value of the label `reason`.
+
+No message holds a secret: libpq's name host, port, user and database, and a server's error is
+told by its primary message alone, since its context and its query may quote a user's data.
+"""
+
+import re
+from typing import ClassVar
+
+import psycopg
+from psycopg import errors
+
+NO_ANSWER = ""
+UNKNOWN = "unknown"
+
+
+class PollError(Exception):
+    """A poll that gave no snapshot; `cure` is what to run against it, where that is known.
+
+    `persistent` tells that trying again soon cannot help: a person must change something.
+    """
+
+    reason: ClassVar[str]
+    persistent: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, sqlstate: str = NO_ANSWER, cure: str | None = None) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+        self.cure = cure
+
+
+class RefusedError(PollError):
+    """Nobody listens, or the server turns everybody away (starting up, shutting down)."""
+
+    reason = "refused"
+
+
+class TooManyConnectionsError(PollError):
+    """Every slot is taken: SQLSTATE 53300."""
+
+    reason = "too_many_connections"
+
+
+class AuthenticationError(PollError):
+    """The server does not take our role or our password."""
+
+    reason = "authentication"
+    persistent = True
+
+
+class PollTimeoutError(PollError):
+    """No answer within the deadline."""
+
+    reason = "timeout"
+
+
+class PrivilegeError(PollError):
+    """Our role may not see what the read needs."""
+
+    reason = "privilege"
+
+
+class MissingExtensionError(PollError):
+    """pg_stat_statements is not created in the database that we are connected to."""
+
+    reason = "missing_extension"
+
+
+class MissingPreloadError(PollError):
+    """pg_stat_statements is not in shared_preload_libraries."""
+
+    reason = "missing_preload"
+
+
+class ConnectionLostError(PollError):
+    """The connection that we kept is gone."""
+
+    reason = "connection_lost"
+
+
+class QueryError(PollError):
+    """The server answered with any other error."""
+
+    reason = "query"
+
+
+REASONS: dict[str, type[PollError]] = {
+    cls.reason: cls
+    for cls in (
+        RefusedError,
+        TooManyConnectionsError,
+        AuthenticationError,
+        PollTimeoutError,
+        PrivilegeError,
+        MissingExtensionError,
+        MissingPreloadError,
+        ConnectionLostError,
+        QueryError,
+    )
+}
+"""Every reason there is, with its class."""
+
+# libpq does not tell the SQLSTATE of a failed connection: only the server's words remain.
+_CONNECT_MESSAGES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), sqlstate)
+    for pattern, sqlstate in (
+        (r"remaining connection slots are reserved", "53300"),
+        (r"sorry, too many clients already", "53300"),
+        (r"too many connections for (role|database)", "53300"),
+        (r"password authentication failed", "28P01"),
+        (r"no pg_hba\.conf entry", "28000"),
+        (r"pg_hba\.conf rejects", "28000"),
+        (r'role ".*" (does not exist|is not permitted to log in)', "28000"),
+        (r"\w+ authentication failed for user", "28000"),
+        (r'database ".*" does not exist', "3D000"),
+        (r"permission denied for database", "42501"),
+        (r"the database system is ", "57P03"),
+    )
+)
+
+_CLASS_OF_SQLSTATE: tuple[tuple[str, type[PollError]], ...] = (
+    ("53300", TooManyConnectionsError),
+    ("28", AuthenticationError),
+    ("3D000", AuthenticationError),
+    ("42501", AuthenticationError),
+    ("57P03", RefusedError),
+)
+
+
+def connect_sqlstate(message: str) -> str:
+    """Give the SQLSTATE of a failed connection from its message; empty where nobody answered.
+
+    >>> connect_sqlstate('connection to server failed: FATAL:  sorry, too many clients already')
+    '53300'
+    >>> connect_sqlstate('connection to server failed: Connection refused')
+    ''
+    """
+    for pattern, sqlstate in _CONNECT_MESSAGES:
+        if pattern.search(message):
+            return sqlstate
+    # A server that answers in another language says FATAL in most of them.
+    return UNKNOWN if re.search(r"\b(FATAL|FATALE|PANIC)\b:", message) else NO_ANSWER
+
+
+def connect_error(error: psycopg.Error) -> PollError:
+    """Classify a connection that could not be made."""
+    message = " ".join(str(error).split())
+    if isinstance(error, errors.ConnectionTimeout):
+        return PollTimeoutError(message)
+    sqlstate = error.sqlstate or connect_sqlstate(message)
+    # libpq's own: it gives up before it asks the server.
+    if "no password supplied" in message or "password file" in message:
+        return AuthenticationError(message, sqlstate=sqlstate)
+    for prefix, cls in _CLASS_OF_SQLSTATE:
+        if sqlstate.startswith(prefix):
+            return cls(message, sqlstate=sqlstate)
+    return RefusedError(message, sqlstate=sqlstate)
+
+
+def query_error(error: psycopg.Error, *, lost: bool) -> PollError:
+    """Classify a statement that failed on a connection that is now lost, or is not."""
+    message = error.diag.message_primary or " ".join(str(error).split())
+    sqlstate = error.sqlstate or NO_ANSWER
+    if isinstance(error, errors.QueryCanceled):
+        return PollTimeoutError(message, sqlstate=sqlstate)
+    if isinstance(error, errors.InsufficientPrivilege):
+        return PrivilegeError(message, sqlstate=sqlstate)
+    if lost:
+        return ConnectionLostError(message, sqlstate=sqlstate)
+    return QueryError(message, sqlstate=sqlstate)
