@@ -1,0 +1,42 @@
+"""Who is blocked, and for how long."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from exporter.collectors.base import Collector, gauge, samples
+from exporter.collectors.connections import oldest
+from exporter.diagnosis.sightings import Sighting
+from exporter.exposition import Fold, Sample
+
+LABELS: Final = ("client", "usename", "application_name", "datname")
+
+BLOCKED = gauge(
+    "pgconn_blocked_connections",
+    "Connections that wait for a lock which another session holds, or queues for. As of the last"
+    " poll.",
+    LABELS,
+)
+LOCK_WAIT_MAX = gauge(
+    "pgconn_lock_wait_max_seconds",
+    "Longest wait for a lock; before PostgreSQL 14 the age of the query, an upper bound. As of"
+    " the last poll.",
+    LABELS,
+    Fold.MAX,
+)
+
+
+class Blocking(Collector[Sighting]):
+    """Count the connections that wait for a lock."""
+
+    metrics = (BLOCKED, LOCK_WAIT_MAX)
+
+    def collect(self, snapshot: Sighting) -> Iterator[Sample]:
+        """Yield counts and waits of those who wait."""
+        blocked = [
+            ((c.client, c.usename, c.application_name, c.datname), snapshot.waits[c.session.pid])
+            for c in snapshot.connections
+            if c.session.pid in snapshot.waits
+        ]
+        yield from samples(BLOCKED, Counter(labels for labels, _ in blocked))
+        yield from samples(LOCK_WAIT_MAX, oldest(blocked))

@@ -1,0 +1,1 @@
+"""Pure functions on snapshots: no clock, no I/O, no configuration file."""

@@ -1,0 +1,126 @@
+"""Which statements are slow: over their life, and lately; and which of them are worth showing."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from heapq import nlargest
+from typing import NamedTuple
+
+from exporter.snapshot import StatementRow
+
+STICKY_SECONDS = 900.0
+"""How long a statement stays after it drops out of the ranking, so that graphs have no holes."""
+
+
+class StatementKey(NamedTuple):
+    """What a statement is told apart by: nested and top-level calls count together."""
+
+    datname: str
+    usename: str
+    queryid: int
+
+
+class _Entry(NamedTuple):
+    """What one entry of pg_stat_statements is told apart by."""
+
+    userid: int
+    dbid: int
+    queryid: int
+    toplevel: bool
+
+
+@dataclass(slots=True)
+class StatementFigures:
+    """The figures of a statement since its reset, and of the last window. Times in seconds."""
+
+    calls: int = 0
+    seconds: float = 0.0
+    rows: int = 0
+    recent_calls: int = 0
+    recent_seconds: float = 0.0
+
+    @property
+    def mean(self) -> float:
+        """Give the mean of all calls since the last reset."""
+        return self.seconds / self.calls
+
+    @property
+    def recent_mean(self) -> float | None:
+        """Give the mean of the calls in the last window, if there were any."""
+        return self.recent_seconds / self.recent_calls if self.recent_calls else None
+
+
+def recent(row: StatementRow, before: StatementRow | None) -> tuple[int, float]:
+    """Give the calls and seconds of an entry since an earlier look at it.
+
+    An entry that is new, was reset, or was thrown out and came back has counted from zero since;
+    from extension version 1.11 on it says so, before that its counters have gone down.
+    """
+    if before is None or before.stats_since != row.stats_since or row.calls < before.calls:
+        return row.calls, row.seconds
+    return row.calls - before.calls, max(0.0, row.seconds - before.seconds)
+
+
+class StatementHistory:
+    """Follow pg_stat_statements from one look to the next."""
+
+    def __init__(self) -> None:
+        self._before: dict[_Entry, StatementRow] | None = None
+
+    def interrupt(self) -> None:
+        """Forget the last look: the next one starts anew, as after a restart of the server."""
+        self._before = None
+
+    def advance(self, rows: Iterable[StatementRow]) -> dict[StatementKey, StatementFigures]:
+        """Take what is there now, and give the figures of each statement."""
+        before, now = self._before, {_Entry(*row[:4]): row for row in rows}
+        self._before = now
+        figures: defaultdict[StatementKey, StatementFigures] = defaultdict(StatementFigures)
+        for entry, row in now.items():
+            figure = figures[StatementKey(row.datname or "", row.usename or "", row.queryid)]
+            figure.calls += row.calls
+            figure.seconds += row.seconds
+            figure.rows += row.rows
+            if before is not None:
+                calls, seconds = recent(row, before.get(entry))
+                figure.recent_calls += calls
+                figure.recent_seconds += seconds
+        return dict(figures)
+
+
+Ranking = Callable[[StatementFigures], float]
+RANKINGS: tuple[Ranking, ...] = (
+    lambda figures: figures.mean,
+    lambda figures: figures.recent_mean or 0.0,
+    lambda figures: figures.recent_seconds,
+)
+
+
+def leaders(
+    figures: Mapping[StatementKey, StatementFigures], ranking: Ranking, top: int
+) -> list[StatementKey]:
+    """Give the first statements of a ranking; those that have nothing to show are not in it."""
+    scored = ((ranking(figure), key) for key, figure in figures.items())
+    return [key for _, key in nlargest(top, (pair for pair in scored if pair[0] > 0))]
+
+
+class Selection:
+    """The exported statements: the first of each ranking, and those that lately were."""
+
+    def __init__(self, top: int) -> None:
+        """Take how many statements of each ranking are exported."""
+        self._top = top
+        self._last_led: dict[StatementKey, float] = {}
+
+    def select(
+        self, now: float, figures: Mapping[StatementKey, StatementFigures]
+    ) -> dict[StatementKey, StatementFigures]:
+        """Give the statements to export at a time, of those that are still there."""
+        for ranking in RANKINGS:
+            self._last_led.update(dict.fromkeys(leaders(figures, ranking, self._top), now))
+        self._last_led = {
+            key: led
+            for key, led in self._last_led.items()
+            if now - led <= STICKY_SECONDS and key in figures
+        }
+        return {key: figures[key] for key in self._last_led}
