@@ -1,0 +1,150 @@
+"""The command line: `pgconn-exporter`, with the flags of the Prometheus ecosystem."""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from exporter import __version__, logs
+from exporter.config import Config, ConfigError, Web, load_config
+from exporter.daemon import Daemon
+from exporter.web.server import ListenError
+
+EXIT_INVALID = 1
+EXIT_USAGE = 2
+TOP_LEVEL_FLAGS = ("-h", "--help", "--version", "--install-completion", "--show-completion")
+
+app = typer.Typer(
+    name="pgconn-exporter",
+    help="Prometheus exporter for the connections of PostgreSQL: who holds them, in which state"
+    " and for how long, who is blocked, which query is slow.",
+    no_args_is_help=False,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ConfigFile = Annotated[
+    Path, typer.Option("--config.file", help="The configuration file.", metavar="FILE")
+]
+ListenAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--web.listen-address",
+        help="Address to listen on, such as :10432; overrides the file.",
+        metavar="HOST:PORT",
+    ),
+]
+TelemetryPath = Annotated[
+    str, typer.Option("--web.telemetry-path", help="Path of the metrics.", metavar="PATH")
+]
+Level = Annotated[logs.LogLevel, typer.Option("--log.level", help="Least level to log.")]
+Form = Annotated[logs.LogFormat, typer.Option("--log.format", help="Format of the log.")]
+
+DEFAULT_FILE = Path("config.yaml")
+
+
+def fail(message: str, code: int = EXIT_USAGE) -> typer.Exit:
+    """Say what is wrong on standard error; the result is to be raised."""
+    typer.echo(message, err=True)
+    return typer.Exit(code)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and end."""
+    if wanted:
+        typer.echo(f"pgconn-exporter {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+@app.command(epilog="Example: pgconn-exporter run --config.file config.yaml")
+def run(
+    config_file: ConfigFile = DEFAULT_FILE,
+    listen_address: ListenAddress = None,
+    telemetry_path: TelemetryPath = "/metrics",
+    level: Level = logs.LogLevel.INFO,
+    form: Form = logs.LogFormat.LOGFMT,
+) -> None:
+    """Watch the servers of the configuration and serve metrics (the default command)."""
+    if not telemetry_path.startswith("/"):
+        raise fail(f"--web.telemetry-path: {telemetry_path!r} does not begin with /")
+    logs.configure(level, form)
+    try:
+        config = listening_on(load_config(config_file, os.environ), listen_address)
+        asyncio.run(serve(Daemon(config, telemetry_path)))
+    except (ConfigError, ListenError) as error:
+        raise fail(str(error)) from None
+
+
+def listening_on(config: Config, address: str | None) -> Config:
+    """Replace the address of the file by that of the flag."""
+    if address is None:
+        return config
+    try:
+        return config.model_copy(update={"web": Web(listen_address=address)})
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise fail(f"--web.listen-address: {reason}") from None
+
+
+@app.command(epilog="Example: pgconn-exporter check-config --config.file config.yaml")
+def check_config(config_file: ConfigFile = DEFAULT_FILE) -> None:
+    """Tell every error of a configuration file, with its line; connects to nothing.
+
+    Exit code: 0 when it is good, 1 when it is not, 2 when it cannot be read.
+    """
+    try:
+        config = load_config(config_file, os.environ)
+    except ConfigError as error:
+        raise fail(str(error), EXIT_INVALID if config_file.is_file() else EXIT_USAGE) from None
+    typer.echo(f"{config_file}: good, {len(config.targets)} target(s)")
+
+
+@app.command(epilog="Example: pgconn-exporter demo --duration 60")
+def demo(
+    port: Annotated[int | None, typer.Option("--port", help="Port of the metrics.")] = None,
+    duration: Annotated[
+        float | None, typer.Option("--duration", help="End after so many seconds.")
+    ] = None,
+) -> None:
+    """Start an embedded PostgreSQL, an application that misbehaves, and the exporter."""
+    # The daemon does without what the demo needs: an extra brings the server's binaries.
+    from exporter.demo.command import run_demo  # noqa: PLC0415
+
+    logs.configure(logs.LogLevel.WARNING, logs.LogFormat.LOGFMT)
+    raise typer.Exit(asyncio.run(run_demo(port, duration, sys.stdout)))
+
+
+async def serve(daemon: Daemon) -> None:
+    """Run a daemon until SIGTERM or SIGINT."""
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    await daemon.start()
+    try:
+        await ended.wait()
+    finally:
+        await daemon.stop()
+
+
+def main() -> None:
+    """Run the command line; `run` is the default command."""
+    arguments = sys.argv[1:]
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in TOP_LEVEL_FLAGS):
+        arguments.insert(0, "run")
+    app(args=arguments)

@@ -1,0 +1,1 @@
+"""The HTTP server: metrics, health, service discovery and a page for a person."""
