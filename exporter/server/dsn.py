@@ -74,7 +74,7 @@ def _value_faults(parameters: dict[str, str]) -> Iterator[str]:
         yield "has a port that is not a number from 1 to 65535"
     if len(ports) > 1 and len(ports) != len(hosts):
         yield "lists a different number of hosts and of ports"
-    if parameters.get("sslmode", "prefer") not in _SSL_MODES:
+    if (parameters.get("sslmode") or "prefer") not in _SSL_MODES:
         yield f"has an sslmode that is none of {', '.join(_SSL_MODES)}"
 
 
