@@ -1,0 +1,55 @@
+"""The scripts of the development environment, as far as they need no network."""
+
+from pathlib import Path
+
+import pytest
+
+from tools import dockerfile_steps, generated, postgres
+
+DOCKERFILE = r"""
+# the stage that is run
+FROM python AS build
+WORKDIR /src
+ENV GREETING=hello
+COPY pyproject.toml ./
+RUN test -f pyproject.toml \
+ # in between
+ && mkdir -p /opt/made && echo $GREETING > /opt/made/word
+FROM python
+RUN exit 1
+"""
+
+
+def test_the_build_stage_is_carried_out(tmp_path: Path) -> None:
+    """COPY, ENV and RUN work below the folder that stands for the image's root."""
+    stage = dockerfile_steps.Stage(tmp_path, tmp_path, {"PATH": "/usr/bin:/bin"})
+    for instruction, rest in dockerfile_steps.build_stage(DOCKERFILE):
+        stage.carry_out(instruction, rest)
+    assert (tmp_path / "opt/made/word").read_text() == "hello\n"
+    assert (tmp_path / "src/pyproject.toml").exists()
+
+
+def test_an_unknown_instruction_stops(tmp_path: Path) -> None:
+    """A step that can't be carried out is no step passed."""
+    with pytest.raises(SystemExit, match="ADD is not known"):
+        dockerfile_steps.Stage(tmp_path, tmp_path).carry_out("ADD", "a b")
+
+
+def test_stale_documents_are_told_then_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The check names the stale file; generating leaves nothing to tell."""
+    (tmp_path / "printing.py").write_text("print('now')")
+    monkeypatch.setattr(generated, "ROOT", tmp_path)
+    monkeypatch.setattr(generated, "DOCUMENTS", {"docs/a.md": "printing"})
+    assert generated.main(check=True) == 1
+    assert "docs/a.md is stale" in capsys.readouterr().out
+    assert generated.main(check=False) == 0
+    assert generated.main(check=True) == 0
+    assert (tmp_path / "docs/a.md").read_text() == "now\n"
+
+
+def test_a_server_of_no_known_build_is_refused() -> None:
+    """An unsupported version is an error that names the supported ones."""
+    with pytest.raises(SystemExit, match="no PostgreSQL 9 for this machine; there is"):
+        postgres.fetch("9")

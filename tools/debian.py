@@ -1,0 +1,69 @@
+"""What the development environment takes from Debian's and Ubuntu's packages."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tools.process import output, run
+
+# Lists and archives of our own, so that no right on the system's is needed. The hooks that a
+# system runs after an update belong to its own lists (and fail without root).
+_APT_CONF = """\
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+Dir::State "{home}/state";
+Dir::State::Lists "{home}/state/lists";
+Dir::Cache "{home}/cache";
+Dir::Cache::Archives "{home}/cache/archives";
+APT::Sandbox::User "root";
+Acquire::Languages "none";
+Acquire::Retries "3";
+"""
+
+
+def require(command: str, package: str) -> None:
+    """Install the package that has the command, or stop with what a person has to do."""
+    if shutil.which(command) is None:
+        install(package, because=f"the command {command} is missing")
+
+
+def install(package: str, because: str) -> None:
+    """Install a package system-wide where we may, else stop with what a person has to do."""
+    prefix = _administrator()
+    if prefix is None or shutil.which("apt-get") is None:
+        sys.exit(f"{because}: install it first (on Debian and Ubuntu: apt-get install {package})")
+    print(f"{because}: installing Debian's package {package}", file=sys.stderr)
+    apt = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
+    run(*apt, "update")
+    output(*apt, "install", "--yes", "--no-install-recommends", package)
+
+
+def unpack(packages: list[str], into: Path) -> None:
+    """Download packages and unpack them into a folder, without installing them; needs no root."""
+    for program in ("apt-get", "dpkg-deb"):
+        if shutil.which(program) is None:
+            sys.exit(f"{program} is missing: put the programs of {' '.join(packages)} on the PATH")
+    with tempfile.TemporaryDirectory(prefix="apt-") as name:
+        home = Path(name)
+        for folder in ("state/lists/partial", "cache/archives/partial"):
+            (home / folder).mkdir(parents=True)
+        conf = home / "apt.conf"
+        conf.write_text(_APT_CONF.format(home=home))
+        apt = ["apt-get", "-qq", "-c", str(conf)]
+        run(*apt, "update")
+        run(*apt, "download", *packages, cwd=home)
+        for archive in sorted(home.glob("*.deb")):
+            run("dpkg-deb", "-x", str(archive), str(into))
+
+
+def _administrator() -> list[str] | None:
+    """Return what to put before a command to run it as root; None where we may not."""
+    if os.geteuid() == 0:
+        return []
+    sudo = ["sudo", "-n"]
+    allowed = shutil.which("sudo") and not subprocess.run([*sudo, "true"], check=False).returncode
+    return sudo if allowed else None
