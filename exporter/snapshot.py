@@ -59,7 +59,8 @@ class Activity:
     @property
     def limited(self) -> bool:
         """Tell whether other roles' sessions are hidden from us (no pg_read_all_stats)."""
-        return any(session.backend_type is None for session in self.sessions)
+        # A parallel worker that has just ended has no type any more, but a start it has.
+        return any(s.backend_type is None and s.backend_start is None for s in self.sessions)
 
 
 class Limit(NamedTuple):

@@ -1,4 +1,4 @@
-"""Who is blocked, and for how long."""
+"""Who blocks whom: who waits for a lock, and for how long."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Connections that come and go, seen by comparing polls."""
+"""Who holds the connections: who comes and goes, seen by comparing polls."""
 
 from collections import Counter
 from collections.abc import Iterator

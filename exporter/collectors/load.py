@@ -1,4 +1,4 @@
-"""Sampled load: what the sessions of each client spend their time on."""
+"""Who holds the connections: sampled load, what each client's sessions spend their time on."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Which query runs for too long: victims of a lock apart from culprits."""
+"""Which query is slow: those that run for too long, victims of a lock apart from culprits."""
 
 from collections import Counter
 from collections.abc import Iterator

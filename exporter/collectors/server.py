@@ -1,4 +1,4 @@
-"""What the server is."""
+"""Can the picture be trusted: what the server is, and since when."""
 
 from collections.abc import Iterator
 

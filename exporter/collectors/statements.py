@@ -46,14 +46,14 @@ ROWS = counter(
 INFO = gauge(
     "pgconn_statement_info",
     "1; the normalised text of an exported statement, without literals and comments; of a utility"
-    " statement its command words alone.",
+    " statement its command words alone. As of the last poll.",
     [*LABELS, "query"],
     Fold.DROP,
 )
 RESET_TIMESTAMP = gauge(
     "pgconn_statements_reset_timestamp_seconds",
     "When all statistics of pg_stat_statements were last reset, in seconds since the epoch (14"
-    " on).",
+    " on). As of the last poll.",
 )
 EVICTED = counter(
     "pgconn_statements_evicted_total",

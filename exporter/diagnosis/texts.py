@@ -7,6 +7,7 @@ while it ran. So nothing is trusted: we look at each text ourselves.
 """
 
 import re
+from itertools import islice
 from typing import Final
 
 PLANNABLE: Final = frozenset(
@@ -33,21 +34,25 @@ _FILLERS: Final = frozenset(
     | {"TRUSTED", "CONSTRAINT"}
 )
 
+# Boundaries are where PostgreSQL's own lexer sees them, or the inside of a literal would be shown:
+# every character beyond ASCII is a letter, be it a space; a carriage return ends a comment, too.
 _TOKEN: Final = re.compile(
     r"""
     (?P<space>\s+)
-  | (?P<line_comment>--[^\n]*)
+  | (?P<line_comment>--[^\r\n]*)
   | (?P<block_comment>/\*)
-  | (?P<identifier>(?:[uU]&)?"(?:[^"]|"")*(?:"|\Z))
+  | (?P<identifier>(?:[uU]&)?"(?:[^"]++|"")*+(?:"|\Z))
   | (?P<string>(?:[eEbBxXnN]|[uU]&)?')
-  | (?P<dollar>\$(?P<tag>[^\W\d]\w*)?\$)
+  | (?P<dollar>\$(?P<tag>[A-Za-z_\x80-\U0010ffff][\w\x80-\U0010ffff]*)?\$)
   | (?P<parameter>\$\d+)
-  | (?P<word>[^\W\d][\w$]*)
+  | (?P<word>[A-Za-z_\x80-\U0010ffff][\w$\x80-\U0010ffff]*)
   | (?P<number>(?:\d[\w.]*|\.\d[\w.]*)(?:(?<=[eE])[+-]\d+)?)
   | (?P<other>.)
     """,
-    re.VERBOSE | re.DOTALL,
+    re.VERBOSE | re.DOTALL | re.ASCII,
 )
+_STRING_REST: Final = re.compile(r"(?:[^']++|'')*+'")
+_ESCAPE_STRING_REST: Final = re.compile(r"(?:[^'\\]++|''|\\.)*+'", re.DOTALL)
 _BLOCK_EDGE: Final = re.compile(r"/\*|\*/")
 _MASK: Final = "?"
 
@@ -65,7 +70,7 @@ def safe_text(query: str, length: int) -> str:
     'ALTER ROLE'
     """
     try:
-        words = _masked(query)
+        words = _masked(query, length)
     except _UnsafeError:
         words = ""
     first = re.match(r"[\s(]*(\w+)", words)
@@ -74,15 +79,16 @@ def safe_text(query: str, length: int) -> str:
     return words if len(words) <= length else words[: length - 1] + "…"
 
 
-def _masked(query: str) -> str:
-    """Mask every literal, drop every comment, and join runs of white space."""
+def _masked(query: str, length: int) -> str:
+    """Mask literals, drop comments, and join runs of white space, up to where it is cut anyway."""
     parts: list[str] = []
-    position = 0
-    while position < len(query):
+    position = shown = 0
+    while position < len(query) and shown <= length:
         token = _TOKEN.match(query, position)
         assert token is not None  # noqa: S101 - the last alternative takes anything
         position, text = _next(query, token)
         parts.append(text)
+        shown += len("".join(text.split()))
     return " ".join("".join(parts).split())
 
 
@@ -119,8 +125,7 @@ def _end_of_comment(query: str, position: int) -> int:
 def _end_of_string(query: str, token: re.Match[str]) -> int:
     """Find the end of a quoted literal."""
     escapes = token[0][0] in "eE"
-    ending = re.compile(r"(?:[^'\\]|''|\\.)*'" if escapes else r"(?:[^']|'')*'", re.DOTALL)
-    match = ending.match(query, token.end())
+    match = (_ESCAPE_STRING_REST if escapes else _STRING_REST).match(query, token.end())
     if match is None:
         return len(query)
     if not escapes and "\\" in match[0]:
@@ -134,7 +139,8 @@ OTHER_COMMAND: Final = "other"
 
 def _command(query: str) -> str:
     """Give the command words of a statement alone."""
-    words: list[str] = [word.upper() for word in re.findall(r"\w+", _without_comments(query))[:8]]
+    found = islice(re.finditer(r"\w+", _without_comments(query)), 8)
+    words = [word[0].upper() for word in found]
     if not words or words[0] not in _COMMANDS | PLANNABLE:
         return OTHER_COMMAND
     follow = [word for word in words[1:] if word not in _FILLERS]

@@ -21,7 +21,7 @@ def fold(metric: Metric, samples: list[Sample], limit: int) -> tuple[list[Sample
     if len(samples) <= limit or not metric.open_labels:
         return samples, 0
     ordered = sorted(samples, key=lambda sample: (-_weight(sample), sample.labels))
-    room = 1 if metric.fold is Fold.DROP else len({_folded_labels(s) for s in samples})
+    room = 0 if metric.fold is Fold.DROP else len({_folded_labels(s) for s in samples})
     kept = ordered[: max(0, limit - room)]
     rest = ordered[len(kept) :]
     if metric.fold is Fold.DROP:

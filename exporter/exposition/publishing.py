@@ -89,6 +89,7 @@ class Exposition:
         self._vital.pop(target, None)
         for key in [key for key in self._published if key[0] == target]:
             del self._published[key]
+        self._pages.clear()
         self._version += 1
 
     def add_live(self, samples: Callable[[], Iterable[Sample]]) -> None:

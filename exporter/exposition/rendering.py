@@ -139,8 +139,9 @@ class Renderer:
         metric, values, value = sample
         assert isinstance(value, Distribution)  # noqa: S101 - the kind of the metric says so
         labels = self.labels(metric, values)
+        comma = "," if labels else ""
         buckets = [
-            f'{metric.name}_bucket{{{labels},le="{le}"}} {number}\n'
+            f'{metric.name}_bucket{{{labels}{comma}le="{le}"}} {number}\n'
             for le, number in (value.buckets() if value.bounds else ())
         ]
         return (

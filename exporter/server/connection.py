@@ -168,6 +168,8 @@ class Connection:
                 "the DSN leads through a connection pooler; it must reach PostgreSQL itself"
             )
         limits = guards(deadline)
+        # First of all, and by itself: our role's own limit may be too short for the others.
+        await connection.fetch(TIMEOUT_QUERY, (limits["statement_timeout"],))
         await connection.fetch(GUARD_QUERY, (list(limits), list(limits.values())))
         return connection
 
@@ -248,6 +250,7 @@ class Connection:
         await self._link.close()
 
 
+TIMEOUT_QUERY = "SELECT pg_catalog.set_config('statement_timeout', %s, false)"
 GUARD_QUERY = """
 SELECT pg_catalog.set_config(s.name, v.value, false)
 FROM ROWS FROM (pg_catalog.unnest(%s::text[]), pg_catalog.unnest(%s::text[])) AS v (name, value)

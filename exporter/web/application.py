@@ -1,11 +1,11 @@
 """The routes of the HTTP server."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html import escape
-from typing import Final
+from typing import Final, NamedTuple
+from urllib.parse import quote
 
 from aiohttp import web
-from prometheus_client.exposition import choose_encoder
 
 from exporter import __version__
 from exporter.exposition import Exposition, Format
@@ -16,8 +16,6 @@ METRICS_PATH: Final = web.AppKey("metrics_path", str)
 
 # Nobody sends us more than a request line and some headers.
 MAX_BODY: Final = 1024
-
-TEXT_TYPE: Final = "text/plain; charset=utf-8"
 
 
 def make_application(
@@ -41,22 +39,45 @@ def make_application(
     return application
 
 
+class Choice(NamedTuple):
+    """One entry of an Accept or Accept-Encoding header; a weight of 0 refuses it."""
+
+    name: str
+    version: str
+    weight: float
+
+
+def choices(header: str) -> Iterator[Choice]:
+    """Read what a client accepts. Whatever it sends, this doesn't fail."""
+    for entry in header.lower().split(","):
+        name, *pairs = entry.split(";")
+        parameters = {
+            key.strip(): value.strip(' "')
+            for key, _, value in (pair.partition("=") for pair in pairs)
+        }
+        try:
+            weight = float(parameters.get("q", "1"))
+        except ValueError:
+            weight = 0.0
+        yield Choice(name.strip(), parameters.get("version", ""), weight)
+
+
 def negotiate(accept: str) -> Format:
-    """Choose the format that a scraper asks for."""
-    _, content_type = choose_encoder(accept)
-    openmetrics = content_type.startswith("application/openmetrics-text")
-    return Format.OPENMETRICS if openmetrics else Format.TEXT
+    """Choose the format that a scraper asks for: OpenMetrics unless it likes plain text better."""
+    openmetrics = plain = 0.0
+    for name, version, weight in choices(accept):
+        if name == "application/openmetrics-text" and version in {"", "1.0.0"}:
+            openmetrics = max(openmetrics, weight)
+        elif name == "text/plain":
+            plain = max(plain, weight)
+    return Format.OPENMETRICS if openmetrics > 0 and openmetrics >= plain else Format.TEXT
 
 
 def takes_gzip(request: web.Request) -> bool:
     """Tell whether a client can read gzip."""
-    codings = request.headers.get("Accept-Encoding", "").lower().split(",")
-    names = {
-        name.strip(): weight.replace(" ", "")
-        for name, _, weight in (coding.partition(";") for coding in codings)
-    }
-    weight = names.get("gzip", names.get("*", "q=0"))
-    return weight not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
+    codings = choices(request.headers.get("Accept-Encoding", ""))
+    weights = {coding.name: coding.weight for coding in codings}
+    return weights.get("gzip", weights.get("*", 0.0)) > 0
 
 
 async def serve_metrics(request: web.Request) -> web.Response:
@@ -94,23 +115,25 @@ async def serve_ready(request: web.Request) -> web.Response:
 
 async def serve_discovery(request: web.Request) -> web.Response:
     """List one entry a target, in the form of Prometheus' HTTP service discovery."""
-    path = request.app[METRICS_PATH]
-    return web.json_response(
-        [
-            {
-                "targets": [request.host],
-                "labels": {"__metrics_path__": path, "__param_target": name},
-            }
-            for name in request.app[EXPOSITION].targets
-        ]
-    )
+    path, names = request.app[METRICS_PATH], request.app[EXPOSITION].targets
+    return web.json_response([discovered(request.host, path, name) for name in names])
+
+
+def discovered(host: str, path: str, name: str) -> dict[str, object]:
+    """Describe one target; its `instance` keeps the `up` of several targets apart."""
+    labels = {
+        "instance": f"{host}/{name}",
+        "__metrics_path__": path,
+        "__param_target": name,
+    }
+    return {"targets": [host], "labels": labels}
 
 
 async def serve_index(request: web.Request) -> web.Response:
     """Show a person what is here."""
     exposition, path = request.app[EXPOSITION], escape(request.app[METRICS_PATH])
     rows = "".join(
-        f'<li><a href="{path}?target={escape(name)}">{escape(name)}</a>: '
+        f'<li><a href="{path}?target={quote(name)}">{escape(name)}</a>: '
         f"{'up' if exposition.is_up(name) else 'DOWN'}</li>"
         for name in exposition.targets
     )

@@ -1,5 +1,7 @@
 """Listen, and serve the application."""
 
+import os
+
 from aiohttp import web
 
 # How long a response that is being sent may take when we stop.
@@ -27,7 +29,8 @@ class Server:
             await site.start()
         except OSError as error:
             await self._runner.cleanup()
-            reason = (error.strerror or str(error)).lower()
+            # asyncio wraps the system's words in its own.
+            reason = os.strerror(error.errno).lower() if error.errno else str(error)
             raise ListenError(
                 f"cannot listen on {self._host}:{self._port}: {reason};"
                 " choose another with --web.listen-address"

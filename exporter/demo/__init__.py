@@ -1,0 +1,1 @@
+"""A throw-away PostgreSQL with a leaking application, and the exporter in front of it."""
