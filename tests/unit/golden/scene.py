@@ -1,0 +1,201 @@
+"""One server at one moment, written by hand: what the golden exposition shows."""
+
+from ipaddress import ip_network
+from typing import Final
+
+from exporter.collectors import PROBE, Options, StatementMeans
+from exporter.collectors.polling import PollRecord
+from exporter.diagnosis.clients import Group
+from exporter.exposition import Sample
+from exporter.reads import postgresql_reads
+from exporter.snapshot import (
+    Activity,
+    Limit,
+    Limits,
+    ProbeResult,
+    Session,
+    Settings,
+    Statements,
+    StatementsInfo,
+)
+from tests.unit.rows import NOW, active, activity, session, statement, waiting
+
+OWN_PID: Final = 114
+
+OPTIONS: Final = Options(
+    groups=(
+        Group("api", (ip_network("10.0.1.0/24"),), ("gunicorn*",), ("app",)),
+        Group("celery", (ip_network("2001:db8::/32"),)),
+        Group("reports", (), ("metabase",)),
+        Group("cron", ("local",)),
+    ),
+    pool_sizes={"api": 4, "reports": 5},
+    statements_top=1,
+    text_length=60,
+)
+
+# A session that ends between the two polls, and one that begins.
+ENDING: Final = session(100)
+BEGINNING: Final = waiting(
+    103, backend_start=NOW - 0.5, xact_start=NOW - 4, query_start=NOW - 4, wait_start=NOW - 3.5
+)
+
+ODD_NAMES: Final = {
+    "datname": 'quo"ted',
+    "usename": "back\\slash",
+    "application_name": "new\nline über ✓",
+}
+CELERY: Final = {
+    "application_name": "celery",
+    "usename": "jobs",
+    "client_addr": "2001:db8::5",
+}
+NAMELESS: Final = {
+    "datname": None,
+    "usename": None,
+    "application_name": "",
+    "client_addr": None,
+    "client_port": None,
+    "state": None,
+    "query_start": None,
+    "state_change": None,
+}
+
+SESSIONS: Final = (
+    session(101, state_change=NOW - 12),
+    active(102, xact_start=NOW - 7, query_start=NOW - 7, state_change=NOW - 7),
+    session(104, state="idle in transaction", xact_start=NOW - 50, state_change=NOW - 45),
+    session(
+        105,
+        **CELERY,
+        state="idle in transaction (aborted)",
+        xact_start=NOW - 3,
+        state_change=NOW - 2,
+    ),
+    active(106, **CELERY, state="fastpath function call", query_start=NOW - 0.25),
+    session(
+        107,
+        state="disabled",
+        usename="auditor",
+        application_name="",
+        query_start=None,
+        state_change=None,
+    ),
+    # PostgreSQL 18 shows who is still logging in.
+    session(108, **NAMELESS | {"client_addr": "10.0.9.9", "client_port": 5, "state": "starting"}),
+    session(109, application_name="psql", usename="ops", client_addr=None, client_port=-1),
+    session(
+        110,
+        **ODD_NAMES,
+        state="active",
+        wait_event_type="IPC",
+        wait_event="SafeSnapshot",
+        query_start=NOW - 1.5,
+        xact_start=NOW - 1.5,
+    ),
+    # A parallel query whose workers wait for a lock: the leader's row alone does not say so.
+    active(
+        111,
+        wait_event_type="IPC",
+        wait_event="ExecuteGather",
+        query_start=NOW - 6,
+        xact_start=NOW - 6,
+    ),
+    waiting(112, backend_type="parallel worker", leader_pid=111, wait_start=NOW - 2),
+    waiting(113, backend_type="parallel worker", leader_pid=111, wait_start=NOW - 1),
+    active(
+        OWN_PID,
+        usename="monitor",
+        datname="postgres",
+        application_name="pgconn-exporter",
+        query_start=NOW - 0.001,
+        state_change=NOW - 0.001,
+    ),
+    session(1, **NAMELESS, backend_type="checkpointer"),
+    waiting(
+        2,
+        **NAMELESS | {"datname": "shop", "state": "active"},
+        backend_type="autovacuum worker",
+        wait_start=NOW - 9,
+    ),
+    active(3, backend_type="walsender", usename="replica", datname=None),
+)
+
+SETTINGS: Final = Settings(
+    version="18.6",
+    in_recovery=False,
+    postmaster_start=NOW - 86400.5,
+    max_connections=100,
+    superuser_reserved=3,
+    reserved=2,
+    rds_superuser_reserved=None,
+)
+LIMITS: Final = Limits((Limit("database", "shop", 50), Limit("role", 'the "app"', 0)))
+
+NORMALISED: Final = (
+    "SELECT *\n  FROM orders /* SECRET */ WHERE id = $1 AND kind = 'SECRET' ORDER BY created DESC"
+)
+TEXTS: Final = {
+    -77: NORMALISED,
+    2: "ALTER ROLE app PASSWORD 'SECRET'",
+    3: 'INSERT INTO "odd\nname" VALUES ($1, $2)',
+}
+STATEMENTS_BEFORE: Final = (
+    statement(-77, calls=100, seconds=50, rows=100),
+    statement(-77, toplevel=False, calls=10, seconds=1, rows=10),
+    statement(3, calls=5, seconds=0.5, rows=5),
+)
+STATEMENTS: Final = (
+    statement(-77, calls=104, seconds=58, rows=104),
+    statement(-77, toplevel=False, calls=10, seconds=1, rows=10),
+    statement(2, calls=1, seconds=9.5, rows=0, usename=None),  # its role was dropped
+    statement(3, calls=1005, seconds=10.5, rows=1005),
+)
+
+
+def read_samples() -> dict[str, list[Sample]]:
+    """Give the samples of the second poll, by read."""
+    activity_read, settings, databases, statements = postgresql_reads(OPTIONS)
+    list(activity_read.collect(snapshot(ENDING, at=NOW - 2)))
+    return {
+        "activity": list(activity_read.collect(snapshot(BEGINNING, at=NOW))),
+        settings.name: list(settings.collect(SETTINGS)),
+        databases.name: list(databases.collect(LIMITS)),
+        statements.name: statement_samples(),
+        "probe": probe_samples(),
+        "polling": list(polls().samples()),
+    }
+
+
+def snapshot(*others: Session, at: float) -> Activity:
+    """Give the sessions at a time."""
+    return activity(*others, *SESSIONS, now=at, own_pid=OWN_PID)
+
+
+def statement_samples() -> list[Sample]:
+    """Look twice, and give the samples of the second look."""
+    means = StatementMeans(OPTIONS)
+    means.choose(NOW - 30, STATEMENTS_BEFORE)
+    wanted = means.choose(NOW, STATEMENTS)
+    texts = {queryid: TEXTS[queryid] for queryid in wanted}
+    return list(means.collect(Statements(NOW, STATEMENTS, StatementsInfo(7, NOW - 3600), texts)))
+
+
+def probe_samples() -> list[Sample]:
+    """Probe twice, in vain the second time."""
+    (collector,) = (make(OPTIONS) for make in PROBE)
+    list(collector.collect(ProbeResult(success=True, seconds=0.004)))
+    refused = ProbeResult(success=False, seconds=0.002, sqlstate="53300")
+    return list(collector.collect(refused))
+
+
+def polls() -> PollRecord:
+    """Give what became of the polls."""
+    record = PollRecord()
+    record.polled("activity", 0.25)
+    record.polled("activity", 0.5)
+    record.polled("statements", 5.0)
+    record.errors["statements", "missing_extension"] += 1
+    record.last_success["activity"] = NOW
+    record.intervals.update(activity=1.25, statements=30.0)
+    return record
