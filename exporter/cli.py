@@ -4,8 +4,9 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import ValidationError
@@ -85,7 +86,7 @@ def run(
     logs.configure(level, form)
     try:
         config = listening_on(load_config(config_file, os.environ), listen_address)
-        asyncio.run(serve(Daemon(config, telemetry_path)))
+        run_to_the_end(serve(Daemon(config, telemetry_path)))
     except (ConfigError, ListenError) as error:
         raise fail(str(error)) from None
 
@@ -127,6 +128,20 @@ def demo(
 
     logs.configure(logs.LogLevel.WARNING, logs.LogFormat.LOGFMT)
     raise typer.Exit(asyncio.run(run_demo(port, duration, sys.stdout)))
+
+
+def run_to_the_end(work: Coroutine[Any, Any, None]) -> NoReturn:
+    """Run a coroutine, and end the process with status 0 as soon as it has ended.
+
+    asyncio.run would wait for the threads of its executor, and a DNS look-up that hangs is in
+    one of them: nothing can end it but the end of the process.
+    """
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    loop.run_until_complete(work)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 async def serve(daemon: Daemon) -> None:

@@ -15,7 +15,7 @@ ERRORS = counter(
 DURATION = Metric(
     "pgconn_poll_duration_seconds",
     Kind.SUMMARY,
-    "Time that polls took, from taking the connection to publishing, failed ones included.",
+    "Time that polls took, failed ones included, with the wait for their turn on the connection.",
     ("collector",),
 )
 LAST_SUCCESS = gauge(

@@ -68,6 +68,7 @@ WAITER = Client("app", "gunicorn: worker 1", "127.0.0.11")
 def prepare(cluster: Cluster) -> None:
     """Make the roles, the database `shop` and pg_stat_statements that staging expects."""
     with psycopg.connect(cluster.socket_dsn(), autocommit=True) as admin:
+        admin.execute("SET password_encryption = 'scram-sha-256'")  # md5 by default before 14
         for role in ROLES:
             statement = sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}")
             admin.execute(statement.format(sql.Identifier(role), PASSWORD))

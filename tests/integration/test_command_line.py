@@ -5,6 +5,7 @@ import contextlib
 import json
 import signal
 import socket
+import sys
 import time
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from exporter.demo.cluster import Cluster
 from tests.integration.processes import daemon, run, start
 from tests.integration.staging import MONITOR, Stage
 from tests.integration.watching import Scrape
+
+# What a version of the server cannot change.
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 LISTEN = ("--web.listen-address", "127.0.0.1:0")
@@ -75,6 +79,20 @@ async def test_a_signal_ends_it_while_the_server_hangs(config: Path, stage: Stag
             assert await running.process.wait() == 0
             assert time.monotonic() - begun < 1.5
         assert "Traceback" not in await running.rest()
+
+
+async def test_a_look_up_that_hangs_does_not_hold_the_end_up() -> None:
+    """What a thread does (DNS, in psycopg) is left behind when the process ends."""
+    program = (
+        "import asyncio, time\n"
+        "from exporter.cli import run_to_the_end\n"
+        "async def work():\n"
+        "    asyncio.get_running_loop().run_in_executor(None, time.sleep, 60)\n"
+        "run_to_the_end(work())\n"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, cwd=ROOT)
+    async with asyncio.timeout(30):
+        assert await process.wait() == 0
 
 
 async def test_example_configuration(cluster: Cluster) -> None:

@@ -71,6 +71,7 @@ async def test_both_formats_say_the_same(stage: Stage, targets: dict[str, str]) 
     assert set(ODD_NAMES) <= applications
 
 
+@pytest.mark.slow
 async def test_one_target(targets: dict[str, str]) -> None:
     """`?target=` gives one target alone, and an unknown one is said to be so."""
     async with watching(targets) as watch:
@@ -82,6 +83,7 @@ async def test_one_target(targets: dict[str, str]) -> None:
     assert "demo, shop" in text
 
 
+@pytest.mark.slow
 async def test_gzip(targets: dict[str, str]) -> None:
     """Who takes gzip gets it, who does not gets text."""
     async with watching(targets) as watch:
@@ -99,6 +101,7 @@ async def test_gzip(targets: dict[str, str]) -> None:
     assert gzip.decompress(body).startswith(b"# HELP")
 
 
+@pytest.mark.slow
 async def test_health_and_readiness(targets: dict[str, str]) -> None:
     """It is healthy while it answers, and ready once each target was polled."""
     async with watching(targets) as watch:
@@ -114,6 +117,7 @@ async def ready(watch: Watch) -> bool:
     return (await watch.get("/-/ready"))[0] == 200
 
 
+@pytest.mark.slow
 async def test_prometheus_scrapes_it(targets: dict[str, str], tmp_path: Path) -> None:
     """A real Prometheus finds the targets by /sd, scrapes them, and answers queries."""
     async with watching(targets) as watch:
