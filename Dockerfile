@@ -1,5 +1,5 @@
 # The build stage is run by `python -m tools.dockerfile_steps` too, without a container engine.
-FROM python:3.13.14-slim-trixie AS build
+FROM python:3.13-slim-trixie AS build
 WORKDIR /src
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 RUN python -m venv /opt/build && python -m venv /opt/pgconn-exporter
@@ -14,7 +14,7 @@ RUN /opt/build/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir 
  && /opt/pgconn-exporter/bin/pip check \
  && /opt/pgconn-exporter/bin/pip uninstall --quiet --yes pip
 
-FROM python:3.13.14-slim-trixie
+FROM python:3.13-slim-trixie
 LABEL org.opencontainers.image.title="pgconn-exporter" \
       org.opencontainers.image.description="Prometheus exporter for PostgreSQL connections" \
       org.opencontainers.image.licenses="Apache-2.0"

@@ -111,7 +111,8 @@ def check_config(config_file: ConfigFile = DEFAULT_FILE) -> None:
     try:
         config = load_config(config_file, os.environ)
     except ConfigError as error:
-        raise fail(str(error), EXIT_INVALID if config_file.is_file() else EXIT_USAGE) from None
+        readable = config_file.is_file() and os.access(config_file, os.R_OK)
+        raise fail(str(error), EXIT_INVALID if readable else EXIT_USAGE) from None
     typer.echo(f"{config_file}: good, {len(config.targets)} target(s)")
 
 

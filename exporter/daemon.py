@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.interval import IntervalTrigger
 
 from exporter import __version__, process
 from exporter.collectors import METRICS
@@ -102,11 +103,15 @@ class Daemon:
                 self._scheduler.modify_job(job_id(target, read), next_run_time=datetime.now(UTC))
 
     def _reschedule(self, target: str) -> None:
-        """Take over the intervals that are in force."""
+        """Take over the intervals that are in force.
+
+        A read that is due sooner stays so: intervals that change often would put it off for ever.
+        """
+        now = datetime.now(UTC)
         for read, seconds in self._pollers[target].intervals.items():
-            self._scheduler.reschedule_job(
-                job_id(target, read), trigger="interval", seconds=seconds
-            )
+            job = self._scheduler.get_job(job_id(target, read))
+            due = min(job.next_run_time, now + timedelta(seconds=seconds))
+            job.modify(trigger=IntervalTrigger(seconds=seconds, timezone=UTC), next_run_time=due)
 
     async def stop(self) -> None:
         """End the polls, then close connections and the HTTP server."""

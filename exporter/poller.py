@@ -31,7 +31,7 @@ MIN_BACKOFF: Final = 1.0
 MAX_BACKOFF: Final = 30.0
 
 # Reschedule only for a change that matters: each moves the grid of the polls.
-STRETCH_TOLERANCE: Final = 0.1
+STRETCH_TOLERANCE: Final = 0.25
 
 log = structlog.get_logger()
 
@@ -138,6 +138,8 @@ class Poller:
         self._finish(read.name, started)
 
     async def _run(self, read: Read[Any]) -> None:
+        if self._connection is not None:
+            self._connection.renew_deadline()
         connection = await self._connected(read)
         if connection is None:
             return
@@ -240,13 +242,19 @@ class Poller:
         """Note what the poll took, and have the intervals stretched if they must be."""
         self._record.polled(name, time.monotonic() - started)
         stretch = self._pace.stretch
-        if abs(stretch / self._stretch - 1) > STRETCH_TOLERANCE:
-            log.info("intervals changed", target=self.name, stretch=round(stretch, 2))
+        over = stretch == 1 != self._stretch
+        if over or abs(stretch / self._stretch - 1) > STRETCH_TOLERANCE:
+            self._tell_stretch(stretch)
             self._stretch = stretch
             self._on_pace()
         self._record.intervals = self.intervals
         self._exposition.publish(self.name, POLLING, self._record.samples())
         self.polled.set()
+
+    def _tell_stretch(self, stretch: float) -> None:
+        """Log when the overhead limit begins to hold polls back, and when it does no more."""
+        if self._stretch == 1 or stretch == 1:
+            log.info("overhead limit", target=self.name, intervals_times=round(stretch, 2))
 
     async def stop(self) -> None:
         """End what runs, and close the connection."""

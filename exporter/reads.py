@@ -90,7 +90,7 @@ class ActivityRead(Read[Activity]):
             return None
         return PrivilegeError(
             "the sessions of other roles are hidden: no connection is counted",
-            cure=grant_monitor(connection.role),
+            cure=grant_monitor(connection),
         )
 
 

@@ -56,8 +56,8 @@ What each metric means, and the read that feeds it. How often a read is done is 
   poll; what a failed read has said is gone at once.
 - Where `pgconn_privileges_limited` is 1, everything else that the activity read feeds is absent:
   a part of the sessions would look like all of them.
-- Counters live in the exporter's memory and begin anew when it starts. Those whose name begins
-  with `pgconn_statement` are the server's own and begin anew when its statistics are reset.
+- Counters live in the exporter's memory and begin anew when it starts. Those of the statements are
+  the server's own and begin anew when its statistics are reset.
 - At most `max_series` series of a metric are exported for a target. The labels whose values
   clients choose (`client_addr`, `usename`, `application_name`, `datname`, `wait_event`) are
   `other` in what is folded: counts add up there, ages take the highest. Statements beyond the

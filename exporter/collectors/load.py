@@ -10,7 +10,7 @@ from exporter.exposition import Sample
 SESSION_SECONDS = counter(
     "pgconn_session_seconds_total",
     "Sessions that are not idle, times the seconds between polls: its rate is the average number"
-    " of active sessions. Running on a processor has empty wait labels.",
+    " of sessions in that state. Running on a processor has empty wait labels.",
     ["client", "state", "wait_event_type", "wait_event"],
 )
 

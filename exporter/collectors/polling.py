@@ -20,7 +20,8 @@ DURATION = Metric(
 )
 LAST_SUCCESS = gauge(
     "pgconn_poll_last_success_timestamp_seconds",
-    "When a poll last succeeded, in seconds since the epoch.",
+    "When a poll last succeeded, in seconds since the epoch; a probe does so, too, when it finds"
+    " out that it is turned away.",
     ["collector"],
 )
 INTERVAL = gauge(

@@ -83,9 +83,10 @@ a target with `intervals: {activity: 5s}` keeps the other intervals of `defaults
 ## Clients
 
 `clients` says which applications connect. A connection belongs to the first client all of whose
-conditions hold, and to `other` where none does. In a list of addresses or names, one has to hold.
-Names are compared as a whole, with the wildcards `*`, `?` and `[...]`, and case matters. A target's
-own `clients` are looked at before those of the file; one of the same name replaces it.
+conditions hold (at least one must be given), and to `other` where there is no such client. In a
+list of addresses or names, one has to hold. Names are compared as a whole, with the wildcards `*`,
+`?` and `[...]`, and case matters. A target's own `clients` are looked at before those of the file;
+one of the same name replaces it.
 
 Connections with the `application_name` `pgconn-exporter` are our own, and no client's.
 
@@ -93,7 +94,9 @@ Connections with the `application_name` `pgconn-exporter` are our own, and no cl
 
 These keys are checked but have no effect in this version: `intervals.replication`, everything
 under `orphans`, and `request_timeout` and `idle_timeout` of a client. A target of kind
-`pgbouncer`, the only one that `server` could stand on, is refused.
+`pgbouncer`, the only kind that takes `server`, is refused. Of what the descriptions below name,
+the `databases` read gives the connection limits so far, and the `settings` read the server's
+version, role, start and slots.
 
 ## Keys
 """

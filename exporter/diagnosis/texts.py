@@ -46,7 +46,7 @@ _TOKEN: Final = re.compile(
   | (?P<dollar>\$(?P<tag>[A-Za-z_\x80-\U0010ffff][\w\x80-\U0010ffff]*)?\$)
   | (?P<parameter>\$\d+)
   | (?P<word>[A-Za-z_\x80-\U0010ffff][\w$\x80-\U0010ffff]*)
-  | (?P<number>(?:\d[\w.]*|\.\d[\w.]*)(?:(?<=[eE])[+-]\d+)?)
+  | (?P<number>\.?\d[\w.\x80-\U0010ffff]*(?:(?<=[eE])[+-]\d+)?)
   | (?P<other>.)
     """,
     re.VERBOSE | re.DOTALL | re.ASCII,
@@ -58,7 +58,7 @@ _MASK: Final = "?"
 
 
 class _UnsafeError(Exception):
-    """The text has a literal whose end depends on a setting of the session that wrote it."""
+    """The text has a literal whose end depends on a setting of its session, or on the version."""
 
 
 def safe_text(query: str, length: int) -> str:
@@ -106,6 +106,9 @@ def _next(query: str, token: re.Match[str]) -> tuple[int, str]:
             end = query.find(token[0], token.end())
             return (len(query) if end < 0 else end + len(token[0])), _MASK
         case "number":
+            if query.startswith("$", token.end()):
+                # From 15 or 16 on a dollar-quoted literal follows, before that a name, as in 1e$$.
+                raise _UnsafeError
             return token.end(), _MASK
     return token.end(), str(token[0])
 

@@ -21,6 +21,8 @@ from psycopg.adapt import Loader
 from psycopg.conninfo import make_conninfo
 
 from exporter.server.errors import (
+    UNKNOWN,
+    AuthenticationError,
     PollTimeoutError,
     QueryError,
     connect_error,
@@ -101,9 +103,12 @@ async def open_link(access: Access, deadline: float) -> Link:
     except TimeoutError:
         raise PollTimeoutError(f"no connection within {deadline:g} s") from None
     except OSError as error:
-        raise QueryError(f"password_file: {error.strerror or error}") from None
+        # libpq's own errors are no OSError: this is the file that we read ourselves.
+        raise AuthenticationError(
+            f"password_file: {error.strerror or error}", sqlstate=UNKNOWN
+        ) from None
     except UnicodeDecodeError:
-        raise QueryError("password_file: not UTF-8") from None
+        raise AuthenticationError("password_file: not UTF-8", sqlstate=UNKNOWN) from None
     except psycopg.Error as error:
         raise connect_error(error) from None
 
@@ -133,13 +138,15 @@ class TolerantTextLoader(Loader):
 class Connection:
     """One kept connection to one server.
 
+    Opening it, and from then on all statements of one poll, take no longer than the deadline.
     `server_version` is the server's version as a number (180006); `pid` its backend's;
     `decode_seconds` is the processor time that we spent on the rows of the last statement.
     """
 
-    def __init__(self, link: Link, pid: int, deadline: float) -> None:
+    def __init__(self, link: Link, pid: int, deadline: float, expires: float) -> None:
         self._link = link
         self._deadline = deadline
+        self._expires = expires
         self.pid = pid
         self.decode_seconds = 0.0
         self.server_version = link.info.server_version
@@ -149,18 +156,19 @@ class Connection:
     @classmethod
     async def open(cls, access: Access, deadline: float) -> Self:
         """Connect, check that no pooler is in between, and put the guards up."""
+        expires = time.monotonic() + deadline
         link = await open_link(access, deadline)
         try:
-            return await cls._guarded(link, deadline)
+            return await cls._guarded(link, deadline, expires)
         except BaseException:
             abort(link)
             await link.close()
             raise
 
     @classmethod
-    async def _guarded(cls, link: Link, deadline: float) -> Self:
+    async def _guarded(cls, link: Link, deadline: float, expires: float) -> Self:
         pid = link.info.backend_pid
-        connection = cls(link, pid, deadline)
+        connection = cls(link, pid, deadline, expires)
         [(own_pid,)] = await connection.fetch("SELECT pg_catalog.pg_backend_pid()")
         if own_pid != pid:
             # Our guards would stick to a server connection that is lent to others next.
@@ -172,6 +180,10 @@ class Connection:
         await connection.fetch(TIMEOUT_QUERY, (limits["statement_timeout"],))
         await connection.fetch(GUARD_QUERY, (list(limits), list(limits.values())))
         return connection
+
+    def renew_deadline(self) -> None:
+        """Begin a poll: all of its statements together must end within the deadline."""
+        self._expires = time.monotonic() + self._deadline
 
     @property
     def closed(self) -> bool:
@@ -215,7 +227,8 @@ class Connection:
         """Wait for a statement, and shut the socket when the deadline passes or we are stopped."""
         task = asyncio.ensure_future(self._execute(query, params))
         try:
-            done, _ = await asyncio.wait({task}, timeout=self._deadline)
+            left = max(0.0, self._expires - time.monotonic())
+            done, _ = await asyncio.wait({task}, timeout=left)
         except asyncio.CancelledError:
             await self._give_up(task)
             raise

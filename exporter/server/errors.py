@@ -161,7 +161,7 @@ def query_error(error: psycopg.Error, *, lost: bool) -> PollError:
     """Classify a statement that failed on a connection that is now lost, or is not."""
     message = error.diag.message_primary or " ".join(str(error).split())
     sqlstate = error.sqlstate or NO_ANSWER
-    if isinstance(error, errors.QueryCanceled):
+    if isinstance(error, (errors.QueryCanceled, errors.LockNotAvailable)):
         return PollTimeoutError(message, sqlstate=sqlstate)
     if isinstance(error, errors.InsufficientPrivilege):
         return PrivilegeError(message, sqlstate=sqlstate)

@@ -25,6 +25,7 @@ Choose = Callable[[float, tuple[StatementRow, ...]], Collection[int]]
 TEXT_BYTES: Final = 20_000
 
 _OBJECT_NOT_IN_STATE: Final = "55000"
+_VERSION_WITH_GRANT_INHERIT: Final = 160000
 
 
 class Extension(NamedTuple):
@@ -38,10 +39,12 @@ class Extension(NamedTuple):
     has_info: bool
 
 
+# Before 15, a member that does not inherit may read all the same.
 LOCATE_QUERY: Final = """
 SELECT n.nspname AS schema,
     current_setting('pg_stat_statements.max', true) IS NOT NULL AS preloaded,
-    pg_has_role('pg_read_all_stats', 'USAGE') AS may_read,
+    pg_has_role('pg_read_all_stats', CASE WHEN current_setting('server_version_num')::int >= 150000
+        THEN 'USAGE' ELSE 'MEMBER' END) AS may_read,
     EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attname = 'toplevel')
         AS has_toplevel,
     EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attname = 'stats_since')
@@ -108,14 +111,20 @@ async def _locate(connection: Connection) -> Extension:
         )
     if not extension.may_read:
         raise PrivilegeError(
-            "the statements of other roles are hidden", cure=grant_monitor(connection.role)
+            "the statements of other roles are hidden", cure=grant_monitor(connection)
         )
     return extension
 
 
-def grant_monitor(role: str) -> str:
-    """Give the SQL that lets a role see every session and statement."""
-    return sql.SQL("GRANT pg_monitor TO {};").format(sql.Identifier(role)).as_string()
+def grant_monitor(connection: Connection) -> str:
+    """Give the SQL that lets our role see every session and statement.
+
+    A role that is a member already, but does not inherit, needs the second half.
+    """
+    grant = "GRANT pg_monitor TO {0} WITH INHERIT TRUE;"
+    if connection.server_version < _VERSION_WITH_GRANT_INHERIT:
+        grant = "GRANT pg_monitor TO {0}; ALTER ROLE {0} INHERIT;"
+    return sql.SQL(grant).format(sql.Identifier(connection.role)).as_string()
 
 
 def missing_preload() -> MissingPreloadError:
