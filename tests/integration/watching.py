@@ -84,7 +84,9 @@ class Watch:
         assert status == 200, text
         return Scrape(text, openmetrics=openmetrics)
 
-    async def after_poll(self, target: str = "demo", read: str = "activity") -> Scrape:
+    async def after_poll(
+        self, target: str = "demo", read: str = "activity", patience: float = PATIENCE + 5
+    ) -> Scrape:
         """Scrape once a read that began after now has succeeded."""
         start = (await self.scrape()).value(LAST, target=target, collector=read) or 0.0
         begun = max(start, time.time())
@@ -95,7 +97,7 @@ class Watch:
             # The poll that was under way may have read before now: take the one after it.
             return scrape if seen > begun + 0.05 else None
 
-        found = await eventually(look, PATIENCE + 5)
+        found = await eventually(look, patience)
         assert found is not None
         return found
 

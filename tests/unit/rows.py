@@ -11,6 +11,8 @@ from exporter.snapshot import Activity, Session, StatementRow
 NOW: Final = 1_700_000_000.0
 LABELS: Final = ("client_addr", "usename", "application_name", "datname")
 
+Columns = dict[str, str | float | None]
+
 _SESSION: Final = Session(
     pid=1,
     leader_pid=None,
@@ -28,7 +30,7 @@ _SESSION: Final = Session(
     query_start=NOW - 20,
     state_change=NOW - 10,
     wait_start=None,
-    read_start=NOW - 0.002,
+    read_start=NOW - 0.25,
     seen_at=NOW,
 )._asdict()
 
@@ -46,34 +48,35 @@ _STATEMENT: Final = StatementRow(
 )._asdict()
 
 
-def session(pid: int = 1, **changes: str | float | None) -> Session:
+def session(pid: int = 1, /, **changes: str | float | None) -> Session:
     """Make an idle connection that differs in some columns."""
     return Session._make({**_SESSION, "pid": pid, **changes}.values())
 
 
-def active(pid: int = 1, **changes: str | float | None) -> Session:
+def active(pid: int = 1, /, **changes: str | float | None) -> Session:
     """Make a connection whose query runs on a processor."""
-    running = {"state": "active", "wait_event_type": None, "wait_event": None}
+    running: Columns = {"state": "active", "wait_event_type": None, "wait_event": None}
     return session(pid, **{**running, **changes})
 
 
-def waiting(pid: int = 1, **changes: str | float | None) -> Session:
+def waiting(pid: int = 1, /, **changes: str | float | None) -> Session:
     """Make a connection that waits for a row lock."""
     return active(pid, **{"wait_event_type": "Lock", "wait_event": "transactionid", **changes})
 
 
-def activity(*sessions: Session, now: float = NOW, own_pid: int = 0) -> Activity:
+def activity(*sessions: Session, now: float = NOW, own_pid: int = -1) -> Activity:
     """Make a snapshot that was taken at a time."""
-    seen = (s._replace(read_start=now - 0.002, seen_at=now) for s in sessions)
+    seen = (s._replace(read_start=now - 0.25, seen_at=now) for s in sessions)
     return Activity(tuple(seen), own_pid)
 
 
 def sighting(*sessions: Session, now: float = NOW, groups: Iterable[Group] = ()) -> Sighting:
-    """Observe a snapshot with every label."""
-    return Observer(Clients(tuple(groups)), LABELS).observe(activity(*sessions, now=now))
+    """Observe a snapshot of these and of a server process, with every label."""
+    snapshot = activity(*sessions, session(0, backend_type="checkpointer"), now=now)
+    return Observer(Clients(tuple(groups)), LABELS).observe(snapshot)
 
 
-def statement(queryid: int = 1, **changes: str | float | None) -> StatementRow:
+def statement(queryid: int = 1, /, **changes: str | float | None) -> StatementRow:
     """Make an entry of pg_stat_statements that differs in some columns."""
     return StatementRow._make({**_STATEMENT, "queryid": queryid, **changes}.values())
 

@@ -73,7 +73,7 @@ def test_agrees_with_libpq(text: str, scheme: str) -> None:
     fault = check_dsn(scheme + text)
     try:
         conninfo_to_dict(scheme + text)
-    except Error:
+    except (Error, UnicodeDecodeError):  # psycopg decodes what was percent-encoded
         assert fault is not None
     if fault is not None:
         assert fault.startswith(("is ", "has ", "lists "))

@@ -18,7 +18,7 @@ from exporter.snapshot import (
     Statements,
     StatementsInfo,
 )
-from tests.unit.rows import NOW, active, activity, session, statement, waiting
+from tests.unit.rows import NOW, Columns, active, activity, session, statement, waiting
 
 OWN_PID: Final = 114
 
@@ -40,17 +40,17 @@ BEGINNING: Final = waiting(
     103, backend_start=NOW - 0.5, xact_start=NOW - 4, query_start=NOW - 4, wait_start=NOW - 3.5
 )
 
-ODD_NAMES: Final = {
+ODD_NAMES: Final[Columns] = {
     "datname": 'quo"ted',
     "usename": "back\\slash",
     "application_name": "new\nline über ✓",
 }
-CELERY: Final = {
+CELERY: Final[Columns] = {
     "application_name": "celery",
     "usename": "jobs",
     "client_addr": "2001:db8::5",
 }
-NAMELESS: Final = {
+NAMELESS: Final[Columns] = {
     "datname": None,
     "usename": None,
     "application_name": "",
@@ -108,8 +108,8 @@ SESSIONS: Final = (
         usename="monitor",
         datname="postgres",
         application_name="pgconn-exporter",
-        query_start=NOW - 0.001,
-        state_change=NOW - 0.001,
+        query_start=NOW - 0.125,
+        state_change=NOW - 0.125,
     ),
     session(1, **NAMELESS, backend_type="checkpointer"),
     waiting(

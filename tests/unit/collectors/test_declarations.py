@@ -1,0 +1,195 @@
+"""Every metric that is declared: its name, its help, and the contract that others depend on."""
+
+import re
+from collections import Counter
+
+import pytest
+
+from exporter import process
+from exporter.collectors import METRICS
+from exporter.collectors.base import OPEN_LABELS
+from exporter.collectors.polling import ERRORS
+from exporter.daemon import OWN_METRICS
+from exporter.exposition import SERIES_FOLDED, UP, Fold, Kind, Metric
+from exporter.server.errors import REASONS
+
+OF_TARGETS = (UP, SERIES_FOLDED, *METRICS)
+DECLARED = (*OF_TARGETS, *OWN_METRICS, process.BUILD_INFO)
+
+IDENTITY = "client client_addr usename application_name datname state"
+WAITER = "client usename application_name datname"
+STATEMENT = "datname usename queryid"
+
+# Dashboards, alerts and runbooks depend on these. A name, a label or a kind that changes here is
+# a breaking change: say so in the changelog.
+CONTRACT = {
+    # Can the picture be trusted
+    "pgconn_up": ("gauge", ""),
+    "pgconn_server_info": ("gauge", "version in_recovery"),
+    "pgconn_postmaster_start_time_seconds": ("gauge", ""),
+    "pgconn_poll_errors_total": ("counter", "collector reason"),
+    "pgconn_poll_duration_seconds": ("summary", "collector"),
+    "pgconn_poll_last_success_timestamp_seconds": ("gauge", "collector"),
+    "pgconn_poll_interval_seconds": ("gauge", "collector"),
+    "pgconn_privileges_limited": ("gauge", ""),
+    "pgconn_series_folded": ("gauge", "metric"),
+    # Can clients still connect
+    "pgconn_probe_success": ("gauge", ""),
+    "pgconn_probe_duration_seconds": ("histogram", ""),
+    "pgconn_probe_failures_total": ("counter", "sqlstate"),
+    "pgconn_slots_max": ("gauge", ""),
+    "pgconn_slots_reserved": ("gauge", "role"),
+    "pgconn_slots_usable": ("gauge", ""),
+    "pgconn_slots_used": ("gauge", ""),
+    "pgconn_slots_used_peak": ("gauge", ""),
+    "pgconn_database_connections": ("gauge", "datname"),
+    "pgconn_database_connection_limit": ("gauge", "datname"),
+    "pgconn_role_connections": ("gauge", "usename"),
+    "pgconn_role_connection_limit": ("gauge", "usename"),
+    # Who holds the connections
+    "pgconn_connections": ("gauge", IDENTITY),
+    "pgconn_connection_state_age_max_seconds": ("gauge", IDENTITY),
+    "pgconn_connections_peak": ("gauge", "client"),
+    "pgconn_connection_age_max_seconds": ("gauge", "client usename datname"),
+    "pgconn_idle_age_seconds": ("gaugehistogram", "client"),
+    "pgconn_connections_opened_total": ("counter", "client"),
+    "pgconn_connections_closed_total": ("counter", "client"),
+    "pgconn_client_connections": ("gauge", "client"),
+    "pgconn_client_busy_connections": ("gauge", "client"),
+    "pgconn_client_pool_size": ("gauge", "client"),
+    "pgconn_transaction_age_max_seconds": ("gauge", f"{WAITER} state"),
+    "pgconn_session_seconds_total": ("counter", "client state wait_event_type wait_event"),
+    # Who blocks whom
+    "pgconn_blocked_connections": ("gauge", WAITER),
+    "pgconn_lock_wait_max_seconds": ("gauge", WAITER),
+    # Which query is slow
+    "pgconn_query_age_max_seconds": ("gauge", f"{WAITER} blocked"),
+    "pgconn_slow_queries": ("gauge", f"{WAITER} blocked"),
+    "pgconn_statement_mean_seconds": ("gauge", STATEMENT),
+    "pgconn_statement_recent_mean_seconds": ("gauge", STATEMENT),
+    "pgconn_statement_calls_total": ("counter", STATEMENT),
+    "pgconn_statement_seconds_total": ("counter", STATEMENT),
+    "pgconn_statement_rows_total": ("counter", STATEMENT),
+    "pgconn_statement_info": ("gauge", f"{STATEMENT} query"),
+    "pgconn_statements_reset_timestamp_seconds": ("gauge", ""),
+    "pgconn_statements_evicted_total": ("counter", ""),
+    # The exporter itself, without a target
+    "pgconn_config_last_reload_successful": ("gauge", ""),
+    "pgconn_config_last_reload_success_timestamp_seconds": ("gauge", ""),
+    "pgconn_build_info": ("gauge", "version"),
+}
+
+# Words that a name may not have instead of its unit, or beside the base unit.
+OTHER_UNITS = {"ms", "milliseconds", "minutes", "hours", "kb", "kilobytes", "mb", "percent"}
+
+# Gauges that no poll of a server gives.
+NOT_POLLED = {
+    "pgconn_client_pool_size",  # is in the configuration
+    "pgconn_config_last_reload_successful",
+    "pgconn_config_last_reload_success_timestamp_seconds",
+    "pgconn_build_info",
+    "pgconn_probe_success",  # says "as of the last probe"
+}
+
+# Labels with few values, which no client chooses: the series limit leaves them alone.
+CLOSED_LABELS = {
+    "blocked",
+    "client",
+    "collector",
+    "in_recovery",
+    "metric",
+    "reason",
+    "role",
+    "sqlstate",
+    "state",
+    "version",
+    "wait_event_type",
+}
+
+each = pytest.mark.parametrize("metric", DECLARED, ids=lambda metric: metric.name)
+
+
+def test_contract() -> None:
+    """Every metric has the name, the kind and the labels that others depend on, and no other."""
+    found = {metric.name: (metric.kind.value, " ".join(metric.labels)) for metric in DECLARED}
+    assert found == CONTRACT
+
+
+def test_each_is_declared_once() -> None:
+    """No name stands twice, nor hides in the suffixes of another."""
+    suffixes = {
+        Kind.HISTOGRAM: ("", "_bucket", "_count", "_sum"),
+        Kind.SUMMARY: ("", "_count", "_sum"),
+        Kind.GAUGE_HISTOGRAM: ("", "_bucket", "_gcount", "_gsum"),
+    }
+    names = Counter(m.name + suffix for m in DECLARED for suffix in suffixes.get(m.kind, ("",)))
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+@each
+def test_name(metric: Metric) -> None:
+    """A name has our prefix, is in lower case, and ends in _total if and only if it counts."""
+    assert re.fullmatch(r"pgconn_[a-z]+(_[a-z]+)*", metric.name)
+    assert metric.name.endswith("_total") == (metric.kind is Kind.COUNTER)
+    assert not OTHER_UNITS.intersection(metric.name.split("_"))
+
+
+@each
+def test_unit(metric: Metric) -> None:
+    """A time is in seconds and says so last, before _total; a moment is a timestamp."""
+    stem = metric.name.removesuffix("_total")
+    if re.search(r"_(age|duration|interval|mean|start_time|wait_max)", stem):
+        assert stem.endswith("_seconds")
+    if "timestamp" in stem:
+        assert stem.endswith("_timestamp_seconds")
+    if "_seconds" in stem:
+        assert stem.endswith("_seconds")
+    if "since the epoch" in metric.help:
+        assert re.search(r"_(timestamp|start_time)_seconds$", stem)
+
+
+@each
+def test_help(metric: Metric) -> None:
+    """The help is a sentence; that of a gauge says that it is as old as the last poll."""
+    assert re.fullmatch(r"\S.*\S\.", metric.help)
+    assert "\n" not in metric.help
+    assert "  " not in metric.help
+    if metric.kind in {Kind.GAUGE, Kind.GAUGE_HISTOGRAM} and metric.name not in NOT_POLLED:
+        assert "poll" in metric.help
+
+
+@each
+def test_labels(metric: Metric) -> None:
+    """Labels are known ones, none is a pid, and `target` is not among them: all have it."""
+    assert len(set(metric.labels)) == len(metric.labels)
+    assert set(metric.labels) <= CLOSED_LABELS | OPEN_LABELS
+    assert ("query" in metric.labels) == (metric.name == "pgconn_statement_info")
+
+
+@each
+def test_folding(metric: Metric) -> None:
+    """The labels that clients choose may be folded; an age is folded into the highest."""
+    assert metric.open_labels == OPEN_LABELS.intersection(metric.labels)
+    if "_max_" in metric.name and metric.open_labels:
+        assert metric.fold is Fold.MAX
+    elif "queryid" in metric.labels:
+        assert metric.fold is Fold.DROP  # the sum of means is no mean
+    elif metric.open_labels:
+        assert metric.fold is Fold.SUM
+
+
+def test_reasons() -> None:
+    """Why a poll fails is a closed set, which alerts can list."""
+    assert ERRORS.labels == ("collector", "reason")
+    assert set(REASONS) == {
+        "refused",
+        "too_many_connections",
+        "authentication",
+        "timeout",
+        "privilege",
+        "missing_extension",
+        "missing_preload",
+        "connection_lost",
+        "query",
+    }
+    assert all(cls.reason == reason for reason, cls in REASONS.items())
