@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import signal
 import sys
-from asyncio.subprocess import PIPE
+from asyncio.subprocess import PIPE, Process
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -20,6 +20,7 @@ from exporter.demo.workers import end_with_parent
 
 API_WORKERS = 4
 RESPAWN_AFTER = 0.5  # seconds
+PATIENCE = 2.0  # seconds that a process has to end
 READY = "ready"
 
 
@@ -69,15 +70,23 @@ def command(member: Member, port: int) -> list[str]:
 async def keep_alive(words: list[str]) -> None:
     """Run a process, and again whenever it is killed, as a supervisor would."""
     while True:
-        # Its standard input is a pipe that ends with us.
         process = await asyncio.create_subprocess_exec(*words, stdin=PIPE)
         try:
             await process.wait()
         finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+            await end(process)
         await asyncio.sleep(RESPAWN_AFTER)
+
+
+async def end(process: Process) -> None:
+    """End a process by closing its standard input, which also happens when we are killed."""
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        await asyncio.wait_for(process.wait(), PATIENCE)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
 
 
 async def supervise(port: int) -> None:

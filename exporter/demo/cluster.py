@@ -1,7 +1,6 @@
 """A throw-away PostgreSQL server on any binaries, for the demo and the tests."""
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -14,11 +13,14 @@ from urllib.parse import quote, urlencode
 
 from exporter.demo import binaries
 from exporter.demo.binaries import ClusterError
+from exporter.demo.data import Data, processes_in
 from exporter.demo.folder import Folder
 from exporter.demo.ports import IPV4, free_port, loopbacks
 
 TURN = 0.01  # seconds between two looks at something that cannot be waited for
 ATTEMPTS = 5  # to find a port: another process may be faster than the server
+
+COULD_NOT_BIND, RELOADS = "could not bind", "received SIGHUP"  # as the server logs it
 
 Mode = Literal["fast", "immediate", "smart"]
 MODES: dict[Mode, signal.Signals] = {
@@ -26,8 +28,6 @@ MODES: dict[Mode, signal.Signals] = {
     "immediate": signal.SIGQUIT,
     "smart": signal.SIGTERM,
 }
-
-INITDB = ("--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
 
 SETTINGS = {
     "shared_preload_libraries": "pg_stat_statements",
@@ -38,34 +38,9 @@ SETTINGS = {
     "full_page_writes": "off",
 }
 
-# Every loopback address: a client may come from another one than 127.0.0.1.
-TRUST = (
-    "local all,replication all trust",
-    "host all,replication all 127.0.0.0/8 trust",
-    "host all,replication all ::1/128 trust",
-)
-
 
 class PortTakenError(ClusterError):
     """Somebody else listens on the wanted port."""
-
-
-def processes_in(folder: Path) -> list[int]:
-    """Return the processes that work in a folder, as all of a server's do in its data."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if (entry / "cwd").readlink() == folder:
-                found.append(int(entry.name))
-        except OSError:  # gone meanwhile, or another user's
-            continue
-    return found
-
-
-def quoted(value: str) -> str:
-    """Quote a value for postgresql.conf."""
-    escaped = value.replace("\\", "\\\\").replace("'", "''")
-    return f"'{escaped}'"
 
 
 class Cluster:
@@ -85,7 +60,6 @@ class Cluster:
         self._settings = {**SETTINGS, **(settings or {})}
         self._wanted_port = port
         self._port = port
-        self._hba: tuple[str, ...] = ()
         self._account = binaries.unprivileged()
         self._folder: Folder | None = None
         self._bin_dir: Path | None = None
@@ -104,6 +78,10 @@ class Cluster:
     def data(self) -> Path:
         """The data folder, in which the server's processes work."""
         return self.folder / "data"
+
+    @property
+    def _files(self) -> Data:
+        return Data(self.data, self._account)
 
     @property
     def bin_dir(self) -> Path:
@@ -132,7 +110,7 @@ class Cluster:
     @property
     def version(self) -> int:
         """The major version."""
-        return int((self.data / "PG_VERSION").read_text())
+        return self._files.version
 
     def log_text(self) -> str:
         """Return everything that the server has written to its log."""
@@ -180,20 +158,14 @@ class Cluster:
             return
         bin_dir = binaries.locate(self._wanted_bin_dir)
         self._folder = Folder(self._account)
-        if self._account and not binaries.runnable(bin_dir, self._account):
-            bin_dir = binaries.copy_for(self._account, bin_dir, self.folder)
+        try:
+            if self._account and not binaries.runnable(bin_dir, self._account):
+                bin_dir = binaries.copy_for(self._account, bin_dir, self.folder)
+            self._files.make(bin_dir)
+        except BaseException:
+            self.close()
+            raise
         self._bin_dir = bin_dir
-        self._initdb()
-        self._write_hba()
-
-    def _initdb(self) -> None:
-        """Make the data folder."""
-        command = [str(self.bin_dir / "initdb"), "--pgdata", str(self.data), *INITDB]
-        done = binaries.run(command, self._account)
-        if done.returncode != 0:
-            raise ClusterError(f"initdb failed:\n{done.stdout}")
-        with (self.data / "postgresql.conf").open("a") as file:
-            file.write("include = 'pgconn.conf'\n")
 
     def _launch_somewhere(self, timeout: float) -> None:
         """Launch on the port that we have, or else on any that is free."""
@@ -227,27 +199,18 @@ class Cluster:
         self._port = port
 
     def _await_ready(self, port: int, written: int, deadline: float) -> None:
-        """Wait for the postmaster's own word, which costs no connection that statistics count."""
-        while not self._ready():
+        """Wait until the postmaster accepts connections."""
+        while not (self.running and self._files.is_ready(self.pid)):
             said = self.log_text()[written:]
             if self.running and time.monotonic() < deadline:
                 time.sleep(TURN)
-            elif "could not bind" in said:
+            elif COULD_NOT_BIND in said:
                 raise PortTakenError(f"port {port} is taken")
             else:
                 raise ClusterError(f"PostgreSQL did not start:\n{said}")
-        if "could not bind" in self.log_text()[written:]:  # a server on half of the addresses
+        if COULD_NOT_BIND in self.log_text()[written:]:  # a server on half of the addresses
             self._end()
             raise PortTakenError(f"port {port} is taken")
-
-    def _ready(self) -> bool:
-        """Tell whether postmaster.pid is of this postmaster and says that it is ready."""
-        try:
-            lines = (self.data / "postmaster.pid").read_text().splitlines()
-        except FileNotFoundError:
-            return False
-        ready = len(lines) > 7 and lines[7].strip() == "ready"  # noqa: PLR2004 - its eighth line
-        return ready and self.running and int(lines[0]) == self.pid
 
     # --- Settings
 
@@ -259,9 +222,7 @@ class Cluster:
 
     def write_hba(self, lines: Iterable[str]) -> None:
         """Put lines in front of the rule that trusts everybody local, and reload."""
-        self._hba = tuple(lines)
-        if self._folder is not None:
-            self._write_hba()
+        self._files.write_hba(lines)
         if self.running:
             self.reload()
 
@@ -270,11 +231,10 @@ class Cluster:
 
         The postmaster reads them before it accepts another connection.
         """
-        said = "received SIGHUP"
-        before = self.log_text().count(said)
+        before = self.log_text().count(RELOADS)
         os.kill(self.pid, signal.SIGHUP)
         deadline = time.monotonic() + timeout
-        while self.log_text().count(said) == before:
+        while self.log_text().count(RELOADS) == before:
             if time.monotonic() > deadline:
                 raise ClusterError(f"PostgreSQL did not reload:\n{self.log_text()}")
             time.sleep(TURN)
@@ -285,18 +245,7 @@ class Cluster:
             "listen_addresses": ",".join(loopbacks()),
             "unix_socket_directories": str(self.folder),
         }
-        settings = place | self._settings
-        self._write("pgconn.conf", (f"{name} = {quoted(settings[name])}" for name in settings))
-
-    def _write_hba(self) -> None:
-        self._write("pg_hba.conf", (*self._hba, *TRUST))
-
-    def _write(self, name: str, lines: Iterable[str]) -> None:
-        """Write a file of the data folder, readable for the server whatever our umask is."""
-        path = self.data / name
-        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        if self._account:
-            self._account.own(path)
+        self._files.write_settings(place | self._settings)
 
     # --- Ending
 
@@ -340,7 +289,7 @@ class Cluster:
         """End the server and remove everything that it has left; starting again makes it anew."""
         self._end()
         if self._folder is not None:
-            self._free_shared_memory()
+            self._files.free_shared_memory()
             self._folder.remove()
         self._folder = self._bin_dir = None
         self._port = self._wanted_port
@@ -351,16 +300,6 @@ class Cluster:
             self.stop("immediate", timeout=10)
         except ClusterError:
             self.kill()
-
-    def _free_shared_memory(self) -> None:
-        """Free the shared memory that a killed server leaves until its next start."""
-        try:
-            lines = (self.data / "postmaster.pid").read_text().splitlines()
-        except FileNotFoundError:  # ended in order
-            return
-        words = lines[6].split() if len(lines) > 6 else []  # noqa: PLR2004 - its seventh line
-        if words:
-            ctypes.CDLL(None).shmctl(int(words[-1]), 0, None)  # 0: IPC_RMID
 
     def __enter__(self) -> Self:
         try:

@@ -28,7 +28,7 @@ from exporter.web.server import ListenError
 
 PORT = 10432
 EXIT_DONE, EXIT_ERROR = 0, 2
-SETTLED = 3.0  # seconds until there is something to see
+SETTLED = 2.0  # seconds until there is something to see
 REDRAWN, PRINTED = 2.0, 8.0  # seconds between summaries, on a terminal and elsewhere
 PATIENCE = 5.0  # seconds that the application has to end
 WIDTH = 110  # of a summary that goes elsewhere
@@ -223,7 +223,7 @@ async def append(session: aiohttp.ClientSession, url: str, out: TextIO) -> None:
     while True:
         with console.capture() as text:  # a broken pipe would make it end the process
             console.print(await look(session, url))
-        tell(out, text.get())
+        tell(out, "\n".join(line.rstrip() for line in text.get().splitlines()) + "\n")
         await asyncio.sleep(PRINTED)
 
 

@@ -34,7 +34,7 @@ def make_folder(account: Account | None) -> Path:
 
 def private_folder(account: Account | None, parent: str | None) -> Path:
     """Make a folder that only the user may enter."""
-    folder = Path(tempfile.mkdtemp(prefix="pgconn-", dir=parent))
+    folder = Path(tempfile.mkdtemp(prefix="pgconn-", dir=parent)).resolve()  # as /proc shows it
     if account:
         account.own(folder)
     return folder

@@ -97,10 +97,7 @@ def troubles(scrape: Scrape) -> Table:
     table = NewTable(show_header=False)
     for title, text in (
         ("blocked", blocked(scrape) or "none"),
-        ("root blockers", blockers(scrape)),
         ("slow queries", per_client(scrape, "pgconn_slow_queries") or "none"),
-        ("orphans", orphans(scrape)),
-        ("timeouts", mismatches(scrape)),
         ("refused", refused(scrape)),
     ):
         if text:
@@ -118,29 +115,6 @@ def blocked(scrape: Scrape) -> str:
     wait = scrape.highest("pgconn_lock_wait_max_seconds")
     who = per_client(scrape, "pgconn_blocked_connections")
     return f"{who}; the longest for {duration(wait.value)}" if wait and who else who
-
-
-def blockers(scrape: Scrape) -> str:
-    """Tell who makes the others wait."""
-    return "; ".join(
-        f"{sample.labels['client']} ({sample.labels['application_name']}"
-        f" from {sample.labels['client_addr']}, {sample.labels['state']})"
-        for sample in scrape.select("pgconn_root_blockers")
-    )
-
-
-def orphans(scrape: Scrape) -> str:
-    """Tell which connections nobody needs any more, and why."""
-    return ", ".join(
-        f"{sample.labels['client']} {sample.value:.0f} {sample.labels['reason']}"
-        for sample in scrape.select("pgconn_orphaned_connections")
-    )
-
-
-def mismatches(scrape: Scrape) -> str:
-    """Tell which timeouts do not fit to each other."""
-    broken = [sample for sample in scrape.select("pgconn_timeout_mismatch") if sample.value]
-    return ", ".join(f"{sample.labels['client']} {sample.labels['rule']}" for sample in broken)
 
 
 def refused(scrape: Scrape) -> str:

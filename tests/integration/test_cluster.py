@@ -14,7 +14,8 @@ import psycopg
 import pytest
 
 from exporter.demo.binaries import ClusterError, embedded, locate, unprivileged, version_text
-from exporter.demo.cluster import Cluster, PortTakenError, processes_in
+from exporter.demo.cluster import Cluster, PortTakenError
+from exporter.demo.data import processes_in
 from exporter.demo.ports import loopbacks
 from tests.integration.conftest import NewCluster, bin_dir
 from tests.integration.staging import MONITOR, PASSWORD
@@ -127,13 +128,20 @@ def test_recovers_after_a_kill(bare: Cluster) -> None:
 @pytest.mark.parametrize("end", [Cluster.close, Cluster.stop, Cluster.kill])
 def test_leaves_nothing_behind(bare: Cluster, end: Callable[[Cluster], None]) -> None:
     """However it ended before: no process, no folder, no shared memory."""
-    shared = Path("/proc/sysvipc/shm").read_text()
     with bare:
         folder, data = bare.folder, bare.data
+        segment = (data / "postmaster.pid").read_text().splitlines()[6].split()[1]
+        assert segment in shared_memory()
         assert bare.pid in bare.processes()
         end(bare)
     assert (folder.exists(), processes_in(data)) == (False, [])
-    assert Path("/proc/sysvipc/shm").read_text() == shared
+    assert segment not in shared_memory()
+
+
+def shared_memory() -> list[str]:
+    """Return the ids of the machine's shared memory segments."""
+    lines = Path("/proc/sysvipc/shm").read_text().splitlines()
+    return [line.split()[1] for line in lines[1:]]
 
 
 def test_leaves_nothing_behind_after_an_exception(bare: Cluster) -> None:

@@ -20,6 +20,7 @@ from exporter.demo.command import run_demo
 
 pytestmark = pytest.mark.slow  # it brings its own server, whatever version is under test
 
+UP_ONE_LINE = b"\x1b[1A"
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "exporter", "demo", "--port", "0"]
 
@@ -43,12 +44,14 @@ class Demo:
 
     def has_gone(self) -> bool:
         """Tell whether no process and no folder of it is left."""
-        alive = [
-            one
-            for one in self.family
-            if one.is_running() and one.status() != psutil.STATUS_ZOMBIE  # init's to collect
-        ]
-        return not alive and not self.folder.exists()
+        return not self.folder.exists() and not any(map(is_alive, self.family))
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Tell whether a process runs; a dead one may wait for init to collect it."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 @contextlib.contextmanager
@@ -105,6 +108,28 @@ def test_a_signal_ends_it_cleanly(number: signal.Signals) -> None:
         assert demo.process.returncode == 0
         assert said.endswith("their files are gone.\n")
         assert demo.has_gone()
+
+
+def test_ctrl_c_on_a_terminal() -> None:
+    """On a terminal the summary is drawn in place, and Ctrl-C ends it all."""
+    terminal = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"
+    with subprocess.Popen(
+        [sys.executable, "-c", terminal, *COMMAND],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        bufsize=0,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        said = b""
+        while said.count(b"one poll takes") < 2:
+            said += process.stdout.read(4096)
+        process.stdin.write(b"\x03")
+        said += process.stdout.read()
+    assert process.returncode == 0
+    assert UP_ONE_LINE in said
+    assert b"their files are gone." in said
 
 
 def test_nothing_survives_its_end_by_force() -> None:
@@ -176,7 +201,9 @@ async def test_an_application_that_fails_is_told(
 
 async def test_runs_in_process() -> None:
     """It is a coroutine like any other, and ends what it has started."""
+    before = psutil.Process().children()  # such as the server of other tests
     out = StringIO()
     assert await run_demo(0, 4, out) == 0
     assert "usable slots used" in out.getvalue()
-    assert psutil.Process().children(recursive=True) == []
+    after = psutil.Process().children()
+    assert [one for one in after if one not in before and is_alive(one)] == []
