@@ -27,7 +27,7 @@ class Churn(Collector[Sighting]):
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
-        zero = {(group.name,): 0.0 for group in options.groups}
+        zero = {(group.name,): 0 for group in options.groups}
         self._opened, self._closed = Counter(zero), Counter(zero)
         self._before: dict[tuple[int, float | None], str] | None = None
 
