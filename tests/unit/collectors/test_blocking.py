@@ -55,7 +55,7 @@ def test_victims_and_culprits() -> None:
         HOLDER,
         *VICTIMS,
         active(5, query_start=NOW - 7),
-        active(6, state="fastpath function call", query_start=NOW - 1),
+        active(6, usename="jobs", state="fastpath function call", query_start=NOW - 1),
         session(7, query_start=NOW - 999),
         active(8, query_start=None),
         groups=GROUPS,
@@ -64,6 +64,7 @@ def test_victims_and_culprits() -> None:
         ("pgconn_query_age_max_seconds", *API, "true"): 9,
         ("pgconn_query_age_max_seconds", *API, "false"): 7,
         ("pgconn_query_age_max_seconds", *OPS, "true"): 2,
+        ("pgconn_query_age_max_seconds", "other", "jobs", "gunicorn", "shop", "false"): 1,
         ("pgconn_slow_queries", *API, "true"): 2,
         ("pgconn_slow_queries", *API, "false"): 1,
     }

@@ -234,7 +234,7 @@ def test_huge_texts(query: str) -> None:
     """No text of a million characters keeps the loop busy."""
     started = time.process_time()
     shown = safe_text(query, 200)
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 0.6
     assert len(shown) <= 200
 
 

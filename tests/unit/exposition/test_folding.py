@@ -98,8 +98,8 @@ def test_the_largest_stay() -> None:
     ) == (
         {
             ("api", "ann", "shop", "idle"): 9,
-            ("api", OTHER, OTHER, "idle"): 5,
-            ("jobs", OTHER, OTHER, "idle"): 7,
+            ("api", "other", "other", "idle"): 5,
+            ("jobs", "other", "other", "idle"): 7,
         },
         3,
     )
