@@ -49,6 +49,7 @@ def collector_options(target: Target) -> Options:
         peak_window=target.peak_window,
         statements_top=target.statements.top,
         text_length=target.statements.text_length,
+        max_series=target.max_series,
     )
 
 

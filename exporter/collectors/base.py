@@ -20,7 +20,6 @@ OPEN_LABELS: Final = frozenset(
         "query",
         "queryid",
         "usename",
-        "wait_event",
     }
 )
 
@@ -36,6 +35,7 @@ class Options:
     peak_window: float = 60.0
     statements_top: int = 20
     text_length: int = 200
+    max_series: int = 1000
 
 
 class Collector(ABC, Generic[Snapshot]):

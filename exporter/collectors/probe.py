@@ -33,8 +33,8 @@ class Probe(Collector[ProbeResult]):
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
-        # The failure that matters most is there from the start, so that its first rise is seen.
-        self._failures = Counter({("53300",): 0})
+        # The failures that matter most are there from the start, so that their first rise is seen.
+        self._failures = Counter({("53300",): 0, ("",): 0})
         self._counts = [0] * (len(BOUNDS) + 1)
         self._sum = 0.0
 

@@ -70,7 +70,7 @@ class StatementMeans(Collector[Statements]):
     def __init__(self, options: Options) -> None:
         super().__init__(options)
         self._history = StatementHistory()
-        self._selection = Selection(options.statements_top)
+        self._selection = Selection(options.statements_top, options.max_series)
         self._selected: dict[StatementKey, StatementFigures] = {}
         self._texts: dict[int, str] = {}
 

@@ -11,12 +11,10 @@ from exporter.snapshot import CLIENT_BACKEND, Activity, Session
 IDLE = "idle"
 ACTIVE_STATES = frozenset({"active", "fastpath function call"})
 """The states in which a query runs."""
-NOT_BUSY_STATES = frozenset({IDLE, "disabled", ""})
-"""Not working for a client, or nobody knows (track_activities is off)."""
-
-
 STARTING = "starting"
 """Still logging in (18 on): nobody knows yet who it is."""
+NOT_BUSY_STATES = frozenset({IDLE, STARTING, "disabled", ""})
+"""Not working for a client, or nobody knows (track_activities is off)."""
 
 
 class Connected(NamedTuple):

@@ -107,9 +107,9 @@ def leaders(
 class Selection:
     """The exported statements: the first of each ranking, and those that lately were."""
 
-    def __init__(self, top: int) -> None:
-        """Take how many statements of each ranking are exported."""
-        self._top = top
+    def __init__(self, top: int, limit: int) -> None:
+        """Take how many statements of each ranking are exported, and how many in all."""
+        self._top, self._limit = top, limit
         self._last_led: dict[StatementKey, float] = {}
 
     def select(
@@ -118,9 +118,11 @@ class Selection:
         """Give the statements to export at a time, of those that are still there."""
         for ranking in RANKINGS:
             self._last_led.update(dict.fromkeys(leaders(figures, ranking, self._top), now))
-        self._last_led = {
-            key: led
+        sticky = [
+            (key, led)
             for key, led in self._last_led.items()
             if now - led <= STICKY_SECONDS and key in figures
-        }
+        ]
+        newest = sorted(sticky, key=lambda pair: (-pair[1], pair[0]))
+        self._last_led = dict(newest[: self._limit])
         return {key: figures[key] for key in self._last_led}

@@ -115,8 +115,13 @@ _CONNECT_MESSAGES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r'database ".*" does not exist', "3D000"),
         (r"permission denied for database", "42501"),
         (r"the database system is ", "57P03"),
+        (r"no more connections allowed", "08P01"),  # PgBouncer's max_client_conn
     )
 )
+
+# In any language: libpq writes two spaces behind the severity that a server sent, and one only
+# behind its own words.
+_SERVER_ANSWERED = re.compile(r"failed: [^:\n]+:  ")
 
 _CLASS_OF_SQLSTATE: tuple[tuple[str, type[PollError]], ...] = (
     ("53300", TooManyConnectionsError),
@@ -138,8 +143,7 @@ def connect_sqlstate(message: str) -> str:
     for pattern, sqlstate in _CONNECT_MESSAGES:
         if pattern.search(message):
             return sqlstate
-    # A server that answers in another language says FATAL in most of them.
-    return UNKNOWN if re.search(r"\b(FATAL|FATALE|PANIC)\b:", message) else NO_ANSWER
+    return UNKNOWN if _SERVER_ANSWERED.search(message) else NO_ANSWER
 
 
 def connect_error(error: psycopg.Error) -> PollError:
@@ -147,7 +151,7 @@ def connect_error(error: psycopg.Error) -> PollError:
     message = " ".join(str(error).split())
     if isinstance(error, errors.ConnectionTimeout):
         return PollTimeoutError(message)
-    sqlstate = error.sqlstate or connect_sqlstate(message)
+    sqlstate = error.sqlstate or connect_sqlstate(str(error))
     # libpq's own: it gives up before it asks the server.
     if "no password supplied" in message or "password file" in message:
         return AuthenticationError(message, sqlstate=sqlstate)

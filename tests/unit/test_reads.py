@@ -2,11 +2,14 @@
 
 import pytest
 
-from exporter.collectors import METRICS, Options
+from exporter.collectors import METRICS, Options, StatementMeans
 from exporter.diagnosis.clients import Group
-from exporter.reads import ACTIVITY_READ, ActivityRead, postgresql_reads
-from exporter.snapshot import Activity
-from tests.unit.rows import NOW, active, activity, session, told
+from exporter.poller import collector_options
+from exporter.reads import ACTIVITY_READ, ActivityRead, Read, postgresql_reads
+from exporter.server.connection import Connection
+from exporter.snapshot import Activity, Statements
+from tests.unit.config.helpers import target
+from tests.unit.rows import NOW, active, activity, session, statement, told
 
 OPTIONS = Options((Group("api", (), (), ("app",)),))
 OURS = active(7, application_name="pgconn-exporter")
@@ -22,6 +25,11 @@ def test_the_reads() -> None:
     """The activity comes first: it opens the connection."""
     names = [read.name for read in postgresql_reads(OPTIONS)]
     assert names == [ACTIVITY_READ, "settings", "databases", "statements"]
+
+
+def test_defaults() -> None:
+    """Collectors of a target without any settings work as the configuration says."""
+    assert collector_options(target("")) == Options()
 
 
 def test_each_metric_is_yielded_by_what_declares_it() -> None:
@@ -60,6 +68,23 @@ def test_interruption_reaches_every_collector() -> None:
     found = told(read.collect(activity(active(1), OURS, own_pid=7)))
     assert found["pgconn_connections_opened_total", "api"] == 0
     assert found["pgconn_session_seconds_total", "api", "active", "", ""] == 0
+
+
+def test_every_read_is_interrupted() -> None:
+    """The collectors of any read learn that a poll failed."""
+    means = StatementMeans(OPTIONS)
+    read = Read("statements", never, [means])
+    means.choose(NOW, (statement(calls=1),))
+    read.interrupt()
+    means.choose(NOW + 30, (statement(calls=9),))
+    found = told(read.collect(Statements(NOW + 30, (), None)))
+    assert ("pgconn_statement_calls_total", "shop", "app", "1") in found
+    assert ("pgconn_statement_recent_mean_seconds", "shop", "app", "1") not in found
+
+
+async def never(connection: Connection) -> Statements:
+    """Stand for a fetch, which needs a server."""
+    raise NotImplementedError(connection)
 
 
 @pytest.mark.parametrize(("elapsed", "cost"), [(0.1, 0.1), (3.0, 0.25)])

@@ -142,7 +142,7 @@ def test_client_totals() -> None:
         ("pgconn_client_connections", "api"): 8,
         ("pgconn_client_connections", "jobs"): 0,
         ("pgconn_client_connections", "other"): 1,
-        ("pgconn_client_busy_connections", "api"): 5,
+        ("pgconn_client_busy_connections", "api"): 4,
         ("pgconn_client_busy_connections", "jobs"): 0,
         ("pgconn_client_busy_connections", "other"): 0,
         ("pgconn_client_pool_size", "api"): 200,

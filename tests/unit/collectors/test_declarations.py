@@ -3,14 +3,12 @@
 import re
 from collections import Counter
 
-import pytest
-
 from exporter import process
 from exporter.collectors import METRICS
 from exporter.collectors.base import OPEN_LABELS
 from exporter.collectors.polling import ERRORS
 from exporter.daemon import OWN_METRICS
-from exporter.exposition import SERIES_FOLDED, UP, Fold, Kind, Metric
+from exporter.exposition import SERIES_FOLDED, UP, Fold, Kind
 from exporter.server.errors import REASONS
 
 OF_TARGETS = (UP, SERIES_FOLDED, *METRICS)
@@ -103,10 +101,9 @@ CLOSED_LABELS = {
     "sqlstate",
     "state",
     "version",
+    "wait_event",
     "wait_event_type",
 }
-
-each = pytest.mark.parametrize("metric", DECLARED, ids=lambda metric: metric.name)
 
 
 def test_contract() -> None:
@@ -126,56 +123,52 @@ def test_each_is_declared_once() -> None:
     assert [name for name, count in names.items() if count > 1] == []
 
 
-@each
-def test_name(metric: Metric) -> None:
+def test_names() -> None:
     """A name has our prefix, is in lower case, and ends in _total if and only if it counts."""
-    assert re.fullmatch(r"pgconn_[a-z]+(_[a-z]+)*", metric.name)
-    assert metric.name.endswith("_total") == (metric.kind is Kind.COUNTER)
-    assert not OTHER_UNITS.intersection(metric.name.split("_"))
+    for metric in DECLARED:
+        assert re.fullmatch(r"pgconn_[a-z]+(_[a-z]+)*", metric.name)
+        assert metric.name.endswith("_total") == (metric.kind is Kind.COUNTER), metric.name
+        assert not OTHER_UNITS.intersection(metric.name.split("_")), metric.name
 
 
-@each
-def test_unit(metric: Metric) -> None:
+def test_units() -> None:
     """A time is in seconds and says so last, before _total; a moment is a timestamp."""
-    stem = metric.name.removesuffix("_total")
-    if re.search(r"_(age|duration|interval|mean|start_time|wait_max)", stem):
-        assert stem.endswith("_seconds")
-    if "timestamp" in stem:
-        assert stem.endswith("_timestamp_seconds")
-    if "_seconds" in stem:
-        assert stem.endswith("_seconds")
-    if "since the epoch" in metric.help:
-        assert re.search(r"_(timestamp|start_time)_seconds$", stem)
+    for metric in DECLARED:
+        stem = metric.name.removesuffix("_total")
+        if re.search(r"_(age|duration|interval|mean|seconds|start_time|wait_max)", stem):
+            assert stem.endswith("_seconds"), metric.name
+        if "timestamp" in stem:
+            assert stem.endswith("_timestamp_seconds"), metric.name
+        if "since the epoch" in metric.help:
+            assert re.search(r"_(timestamp|start_time)_seconds$", stem), metric.name
 
 
-@each
-def test_help(metric: Metric) -> None:
+def test_help() -> None:
     """The help is a sentence; that of a gauge says that it is as old as the last poll."""
-    assert re.fullmatch(r"\S.*\S\.", metric.help)
-    assert "\n" not in metric.help
-    assert "  " not in metric.help
-    if metric.kind in {Kind.GAUGE, Kind.GAUGE_HISTOGRAM} and metric.name not in NOT_POLLED:
-        assert "poll" in metric.help
+    for metric in DECLARED:
+        assert re.fullmatch(r"\S(?!.*  ).*\S\.", metric.help), metric.name
+        if metric.kind in {Kind.GAUGE, Kind.GAUGE_HISTOGRAM} and metric.name not in NOT_POLLED:
+            assert "poll" in metric.help, metric.name
 
 
-@each
-def test_labels(metric: Metric) -> None:
+def test_labels() -> None:
     """Labels are known ones, none is a pid, and `target` is not among them: all have it."""
-    assert len(set(metric.labels)) == len(metric.labels)
-    assert set(metric.labels) <= CLOSED_LABELS | OPEN_LABELS
-    assert ("query" in metric.labels) == (metric.name == "pgconn_statement_info")
+    for metric in DECLARED:
+        assert len(set(metric.labels)) == len(metric.labels), metric.name
+        assert set(metric.labels) <= CLOSED_LABELS | OPEN_LABELS, metric.name
+        assert ("query" in metric.labels) == (metric.name == "pgconn_statement_info")
 
 
-@each
-def test_folding(metric: Metric) -> None:
+def test_folding() -> None:
     """The labels that clients choose may be folded; an age is folded into the highest."""
-    assert metric.open_labels == OPEN_LABELS.intersection(metric.labels)
-    if "_max_" in metric.name and metric.open_labels:
-        assert metric.fold is Fold.MAX
-    elif "queryid" in metric.labels:
-        assert metric.fold is Fold.DROP  # the sum of means is no mean
-    elif metric.open_labels:
-        assert metric.fold is Fold.SUM
+    for metric in DECLARED:
+        assert metric.open_labels == OPEN_LABELS.intersection(metric.labels), metric.name
+        if "_max_" in metric.name and metric.open_labels:
+            assert metric.fold is Fold.MAX, metric.name
+        elif "queryid" in metric.labels:
+            assert metric.fold is Fold.DROP, metric.name  # the sum of means is no mean
+        elif metric.open_labels:
+            assert metric.fold is Fold.SUM, metric.name
 
 
 def test_reasons() -> None:

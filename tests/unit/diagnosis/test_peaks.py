@@ -10,7 +10,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(steps, st.sampled_from([0.5, 3.0, 60.0]))
 def test_peaks(steps: list[tuple[float, int]], window: float) -> None:
     """The peak is the highest of the values that are younger than the window."""

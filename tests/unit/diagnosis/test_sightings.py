@@ -124,10 +124,8 @@ def test_hidden_sessions_are_noticed() -> None:
 
 
 def test_a_worker_that_has_ended_hides_nothing() -> None:
-    """A parallel worker that ends while it is read has no type any more, but it has a start.
-
-    Seen twice in 20,000 polls of PostgreSQL 18 with two parallel queries at a time.
-    """
+    """A parallel worker that ends while it is read has no type any more, but it has a start."""
+    # Seen twice in 20,000 polls of PostgreSQL 18 with two parallel queries at a time.
     ended = active(2, backend_type=None)
     assert not activity(session(1), ended).limited
 

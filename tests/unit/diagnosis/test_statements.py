@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from typing import Final
 
 import pytest
 
@@ -17,7 +18,8 @@ from exporter.diagnosis.statements import (
 from exporter.snapshot import StatementRow
 from tests.unit.rows import NOW, statement
 
-KEY = StatementKey("shop", "app", 1)
+KEY: Final = StatementKey("shop", "app", 1)
+LIMIT: Final = 1000
 
 
 def advance(*looks: list[StatementRow]) -> dict[StatementKey, StatementFigures]:
@@ -181,9 +183,9 @@ def test_the_three_rankings() -> None:
         busy_lately=figures(1000, 10, 100, 10),
         fast=figures(1000, 1, 10, 1),
     )
-    names = [key.datname for key in Selection(1).select(NOW, there)]
-    assert names == ["slow", "slow_lately", "busy_lately"]
-    assert len(Selection(2).select(NOW, there)) == 4
+    names = {key.datname for key in Selection(1, LIMIT).select(NOW, there)}
+    assert names == {"slow", "slow_lately", "busy_lately"}
+    assert len(Selection(2, LIMIT).select(NOW, there)) == 4
 
 
 @pytest.mark.parametrize("top", [1, 2, 3, 10])
@@ -196,19 +198,22 @@ def test_leaders(top: int) -> None:
 def test_nothing_to_show() -> None:
     """At the first look nothing is ranked by what is recent; what took no time never is."""
     there = keyed(a=figures(5, 0), b=figures(1, 1))
-    assert [key.datname for key in Selection(9).select(NOW, there)] == ["b"]
+    assert [key.datname for key in Selection(9, LIMIT).select(NOW, there)] == ["b"]
 
 
 def test_ties_are_decided_the_same_way() -> None:
     """Of statements that are alike, the same ones are exported whatever their order."""
     there = keyed(**{f"db{n}": figures(1, 1) for n in range(9)})
     backwards = dict(reversed(there.items()))
-    assert Selection(3).select(NOW, there).keys() == Selection(3).select(NOW, backwards).keys()
+    assert (
+        Selection(3, LIMIT).select(NOW, there).keys()
+        == Selection(3, LIMIT).select(NOW, backwards).keys()
+    )
 
 
 def test_a_statement_stays_for_a_while() -> None:
     """Once it drops out, it is still exported for 15 minutes, with the figures of now."""
-    selection = Selection(1)
+    selection = Selection(1, LIMIT)
     selection.select(NOW, keyed(old=figures(1, 5), new=figures(1, 4)))
     overtaken = keyed(old=figures(2, 6), new=figures(1, 7))
     for later in (0, 1, STICKY_SECONDS):
@@ -219,7 +224,7 @@ def test_a_statement_stays_for_a_while() -> None:
 
 def test_leading_again_counts_anew() -> None:
     """The 15 minutes begin when a statement last was among the first."""
-    selection = Selection(1)
+    selection = Selection(1, LIMIT)
     first, second = keyed(a=figures(1, 5), b=figures(1, 4)), keyed(a=figures(1, 5), b=figures(1, 6))
     selection.select(NOW, first)
     selection.select(NOW + 600, second)
@@ -227,9 +232,20 @@ def test_leading_again_counts_anew() -> None:
     assert len(selection.select(NOW + 1200 + 899, second)) == 2
 
 
+def test_limit_of_all() -> None:
+    """However long statements stay, there are never more than the limit: the newest leaders."""
+    selection = Selection(1, 2)
+    for number in range(5):
+        shown = selection.select(
+            NOW + number, keyed(**{f"db{n}": figures(1, 1 + (n == number)) for n in range(5)})
+        )
+        assert f"db{number}" in {key.datname for key in shown}
+        assert len(shown) <= 2
+
+
 def test_only_what_is_there() -> None:
     """A statement that was thrown out is not exported, and is not remembered either."""
-    selection = Selection(1)
+    selection = Selection(1, LIMIT)
     selection.select(NOW, keyed(gone=figures(1, 9)))
     assert selection.select(NOW + 1, keyed(a=figures(1, 5))) == keyed(a=figures(1, 5))
     back = keyed(gone=figures(1, 1), a=figures(1, 5))

@@ -26,7 +26,7 @@ every_way = pytest.mark.parametrize("how", [SUM, MAX, DROP], ids=lambda metric: 
 Values = dict[tuple[str, ...], float]
 
 
-def cases(count: int = 300) -> Iterator[tuple[Values, int]]:
+def cases(count: int = 200) -> Iterator[tuple[Values, int]]:
     """Make up series, few or many of each client and state, and a limit for them."""
     chance = random.Random(1)
     for _ in range(count):

@@ -115,7 +115,8 @@ async def test_readiness(scene: Scene) -> None:
     """It is ready when every target was polled once."""
     assert (await scene.get("/-/ready")).status == 503
     scene.ready = True
-    assert (await scene.get("/-/ready")).status == 200
+    response = await scene.get("/-/ready")
+    assert (response.status, await response.text()) == (200, "ready\n")
 
 
 async def test_discovery(scene: Scene) -> None:
@@ -187,8 +188,8 @@ async def test_index(scene: Scene) -> None:
     """A person is led to everything, and sees which targets are up."""
     page = await (await scene.get("/")).text()
     assert Index(page).links.keys() >= {"orders", "all metrics", "service discovery", "healthy"}
-    assert "orders</a>: up" in page
-    assert "billing</a>: DOWN" in page
+    assert "orders</a>: up</li>" in page
+    assert "billing</a>: DOWN</li>" in page
 
 
 async def test_hostile_names_in_the_index(scene: Scene) -> None:
