@@ -42,7 +42,7 @@ class Churn(Collector[Sighting]):
             for c in snapshot.connections
             if c.state != STARTING
         }
-        for client in now.values():
+        for client in dict.fromkeys(now.values()):
             # A counter that starts at 1 has no rise that anybody could see: it starts at 0.
             self._opened[client,] += 0
             self._closed[client,] += 0

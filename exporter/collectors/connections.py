@@ -67,9 +67,10 @@ class Connections(Collector[Sighting]):
 
     def collect(self, snapshot: Sighting) -> Iterator[Sample]:
         """Yield counts and ages."""
-        yield from samples(CONNECTIONS, Counter(c[1:] for c in snapshot.connections))
-        since = ((c[1:], age(c.session.state_change, snapshot.now)) for c in snapshot.connections)
-        yield from samples(STATE_AGE_MAX, oldest(since))
+        identities = [c[1:] for c in snapshot.connections]
+        ages = (age(c.session.state_change, snapshot.now) for c in snapshot.connections)
+        yield from samples(CONNECTIONS, Counter(identities))
+        yield from samples(STATE_AGE_MAX, oldest(zip(identities, ages, strict=True)))
 
 
 def oldest(
@@ -106,6 +107,7 @@ class ConnectionAges(Collector[Sighting]):
                     age(c.session.xact_start, now),
                 )
                 for c in snapshot.connections
+                if c.session.xact_start is not None
             ),
         )
 

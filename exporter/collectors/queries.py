@@ -40,7 +40,9 @@ class Queries(Collector[Sighting]):
 
 def _running(snapshot: Sighting) -> Iterator[tuple[tuple[str, ...], float]]:
     for c in snapshot.connections:
+        if c.state not in ACTIVE_STATES:
+            continue
         seconds = age(c.session.query_start, snapshot.now)
-        if c.state in ACTIVE_STATES and seconds is not None:
+        if seconds is not None:
             blocked = "true" if c.session.pid in snapshot.waits else "false"
             yield (c.client, c.usename, c.application_name, c.datname, blocked), seconds

@@ -47,7 +47,7 @@ class Clients:
 
     def __init__(self, groups: Sequence[Group]) -> None:
         self._groups = tuple(groups)
-        self._known: dict[_Identity, str] = {}
+        self._known: dict[tuple[str, str, str], str] = {}
 
     def names(self, sessions: Sequence[Session], own_pid: int) -> tuple[str, ...]:
         """Give the client of each session; who is not seen any more is forgotten."""
@@ -59,12 +59,12 @@ class Clients:
             ]
         )
 
-    def _name(self, session: Session, before: dict[_Identity, str]) -> str:
-        identity = _Identity(
-            client_addr(session), session.application_name or "", session.usename or ""
-        )
-        name = self._known.get(identity) or before.get(identity) or self._match(identity)
-        self._known[identity] = name
+    def _name(self, session: Session, before: dict[tuple[str, str, str], str]) -> str:
+        identity = client_addr(session), session.application_name or "", session.usename or ""
+        name = self._known.get(identity)
+        if name is None:
+            name = before.get(identity) or self._match(_Identity(*identity))
+            self._known[identity] = name
         return name
 
     def _match(self, identity: _Identity) -> str:

@@ -40,7 +40,9 @@ class Sighting:
 
 def age(since: float | None, now: float) -> float | None:
     """Give the seconds since a time; clocks may disagree by a little, ages are never negative."""
-    return None if since is None else max(0.0, now - since)
+    if since is None:
+        return None
+    return now - since if now > since else 0.0
 
 
 class Observer:
@@ -59,7 +61,7 @@ class Observer:
         names = self._clients.names(sessions, activity.own_pid)
         return Sighting(
             activity.now,
-            tuple([self._connected(*pair) for pair in zip(sessions, names, strict=True)]),
+            tuple(map(self._connected, sessions, names)),
             waits(activity),
         )
 

@@ -1,8 +1,8 @@
 """The exposition: what /metrics serves.
 
 Sample lines are rendered when a collector publishes, over label strings that are kept from one
-publication to the next. A scrape only joins ready text, and compresses it once for each change:
-it costs the same for one target as for many scrapers. Formats: Prometheus text 0.0.4 and
+publication to the next, and compressed at once. A scrape only joins ready pieces, once for each
+change: it costs the same for one target as for many scrapers. Formats: Prometheus text 0.0.4 and
 OpenMetrics 1.0. Samples of all targets are merged by metric, as both formats demand.
 """
 

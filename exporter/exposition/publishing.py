@@ -1,6 +1,5 @@
 """Everything that is published, and the pages made of it."""
 
-import gzip
 import math
 import time
 from collections import defaultdict
@@ -8,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from exporter.exposition.blocks import Block, Deflater, gzipped, plain
 from exporter.exposition.folding import SERIES_FOLDED, limited
 from exporter.exposition.model import Kind, Metric, Sample
 from exporter.exposition.rendering import (
@@ -19,8 +19,7 @@ from exporter.exposition.rendering import (
     text_families,
 )
 
-# Fast rather than small: the page is read on the same network, and a scraper waits for it.
-GZIP_LEVEL = 1
+END = "# EOF\n"
 
 UP = Metric(
     "pgconn_up",
@@ -57,18 +56,21 @@ class Exposition:
     ) -> None:
         """Take every metric there is, in the order of the page."""
         declared = (UP, SERIES_FOLDED, *metrics)
+        block = Deflater().block
         self._clock = clock
         self._headings = {
             Format.TEXT: [
-                (family.name, heading(family))
+                (family.name, block(heading(family)))
                 for metric in declared
                 for family in text_families(metric)
             ],
             Format.OPENMETRICS: [
-                (metric.name, heading(openmetrics_family(metric))) for metric in declared
+                (metric.name, block(heading(openmetrics_family(metric)))) for metric in declared
             ],
         }
+        self._ends = {Format.TEXT: (), Format.OPENMETRICS: (block(END),)}
         self._vital: dict[str, str] = {}
+        self._up: dict[str, tuple[_Publication, _Publication]] = {}
         self._published: dict[tuple[str | None, str], _Publication] = {}
         self._live: list[Callable[[], Iterable[Sample]]] = []
         self._pages: dict[tuple[str | None, Format, bool], _Page] = {}
@@ -82,11 +84,14 @@ class Exposition:
     def watch(self, target: str, vital: str) -> None:
         """Show a target, up while its vital collector's publication is fresh."""
         self._vital[target] = vital
+        down, up = (self._rendered(target, [Sample(UP, (), value)]) for value in (0, 1))
+        self._up[target] = down, up
         self._version += 1
 
     def forget(self, target: str) -> None:
         """Drop a target and all of its series."""
         self._vital.pop(target, None)
+        self._up.pop(target, None)
         for key in [key for key in self._published if key[0] == target]:
             del self._published[key]
         self._pages.clear()
@@ -143,30 +148,30 @@ class Exposition:
             for (owner, _), publication in self._published.items()
             if publication.expires > now and target in (None, owner)
         ]
-        blocks = [publication.lines.of(form) for publication in (*shown, *self._own(target))]
-        text = "".join(self._parts(form, blocks))
-        body = (text + "# EOF\n" if form is Format.OPENMETRICS else text).encode()
+        lines = [publication.lines.of(form) for publication in (*shown, *self._own(target))]
+        blocks = self._blocks(form, lines)
         return _Page(
             self._version,
             min((publication.expires for publication in shown), default=math.inf),
-            gzip.compress(body, GZIP_LEVEL, mtime=0) if compress else body,
+            gzipped(blocks) if compress else plain(blocks),
         )
 
-    def _parts(self, form: Format, blocks: list[dict[str, str]]) -> Iterator[str]:
-        by_family: defaultdict[str, list[str]] = defaultdict(list)
-        for block in blocks:
-            for name, lines in block.items():
-                by_family[name].append(lines)
+    def _blocks(self, form: Format, lines: list[dict[str, Block]]) -> Iterator[Block]:
+        by_family: defaultdict[str, list[Block]] = defaultdict(list)
+        for families in lines:
+            for name, block in families.items():
+                by_family[name].append(block)
         for name, title in self._headings[form]:
             if name in by_family:
                 yield title
                 yield from by_family[name]
+        yield from self._ends[form]
 
     def _own(self, target: str | None) -> Iterator[_Publication]:
-        """Render what is computed with the page: `up`, and the exporter's own state."""
+        """Give what is known only with the page: `up`, and the exporter's own state."""
         for name in self._vital:
             if target in (None, name):
-                yield self._rendered(name, [Sample(UP, (), int(self.is_up(name)))])
+                yield self._up[name][self.is_up(name)]
         if target is None:
             for samples in self._live:
                 yield self._rendered(None, samples())

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from exporter.exposition.blocks import Block, Deflater
 from exporter.exposition.model import Distribution, Kind, Metric, Sample, format_value
 
 
@@ -72,10 +73,10 @@ def heading(family: Family) -> str:
 class Lines:
     """The lines of one publication, by family and format."""
 
-    text: dict[str, str] = field(default_factory=dict)
-    openmetrics: dict[str, str] = field(default_factory=dict)
+    text: dict[str, Block] = field(default_factory=dict)
+    openmetrics: dict[str, Block] = field(default_factory=dict)
 
-    def of(self, form: Format) -> dict[str, str]:
+    def of(self, form: Format) -> dict[str, Block]:
         """Give the lines for a format."""
         return self.text if form is Format.TEXT else self.openmetrics
 
@@ -89,6 +90,7 @@ class Renderer:
         """Take the target's name (None for metrics of the exporter) and the strings we had."""
         self._target = target
         self._known = known
+        self._deflater = Deflater()
         self.heads: dict[tuple[str, tuple[str, ...]], str] = {}
 
     def labels(self, metric: Metric, values: tuple[str, ...]) -> str:
@@ -110,11 +112,14 @@ class Renderer:
         lines = Lines()
         for metric, group in samples.items():
             if metric.kind in (Kind.GAUGE, Kind.COUNTER):
-                rendered = "".join([self._plain(sample) for sample in group])
-                lines.text[metric.name] = lines.openmetrics[metric.name] = rendered
+                block = self._block([self._plain(sample) for sample in group])
+                lines.text[metric.name] = lines.openmetrics[metric.name] = block
             else:
                 self._distributions(metric, group, lines)
         return lines
+
+    def _block(self, parts: Iterable[str]) -> Block:
+        return self._deflater.block("".join(parts))
 
     def _plain(self, sample: Sample) -> str:
         metric, values, value = sample
@@ -128,10 +133,10 @@ class Renderer:
         parts = [self._distribution(sample, count, total) for sample in group]
         # OpenMetrics wants the lines of one series together; text 0.0.4, where the count and the
         # sum of a gauge histogram are families of their own, wants each family together.
-        lines.openmetrics[metric.name] = "".join("".join(part) for part in parts)
+        lines.openmetrics[metric.name] = self._block(["".join(part) for part in parts])
         if gauge:
             for suffix, column in zip(("", count, total), zip(*parts, strict=True), strict=True):
-                lines.text[metric.name + suffix] = "".join(column)
+                lines.text[metric.name + suffix] = self._block(column)
         else:
             lines.text[metric.name] = lines.openmetrics[metric.name]
 
