@@ -358,6 +358,15 @@ class Stage:
         self._undo.append(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
         return name
 
+    async def latin_database(self, name: str) -> str:
+        """Make a database whose encoding is LATIN1, for the length of the test."""
+        statement = sql.SQL(
+            "CREATE DATABASE {} ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+        )
+        await self.execute(statement.format(sql.Identifier(name)))
+        self._undo.append(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+        return name
+
     async def in_database(self, dbname: str, statement: Statement) -> None:
         """Run a statement as the superuser in another database."""
         dsn = self.cluster.socket_dsn(dbname=dbname)

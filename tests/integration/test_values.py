@@ -270,3 +270,16 @@ async def test_series_limit(stage: Stage, dsn: dict[str, str]) -> None:
     assert len(shown) <= 10
     assert sum(shown.values()) == len(before)
     assert (scrape.value("pgconn_series_folded", metric="pgconn_connections") or 0) > 10
+
+
+async def test_names_that_are_no_utf8(cluster: Cluster, stage: Stage) -> None:
+    """A role that was named in a database of another encoding does not end the read."""
+    await stage.latin_database("latin")
+    await stage.in_database("latin", 'CREATE ROLE "café" CONNECTION LIMIT 5')
+    try:
+        async with watching({"demo": cluster.dsn(user=MONITOR)}) as watch:
+            scrape = await watch.until(lambda s: s.all("pgconn_role_connection_limit"))
+    finally:
+        await stage.in_database("latin", 'DROP ROLE "café"')
+    assert scrape.table("pgconn_role_connection_limit", "usename") == {("caf\ufffd",): 5}
+    assert scrape.all("pgconn_poll_errors_total") == {}
