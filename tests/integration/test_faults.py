@@ -213,8 +213,9 @@ async def test_wrong_password_and_unknown_names(new_cluster: NewCluster) -> None
     with no_traceback() as logs:
         async with watching(targets) as watch:
             await watch.until(lambda s: up(s, "good"))
-            scrape = await watch.until(lambda s: len(s.all(ERRORS, reason="authentication")) == 4)
-            probes = scrape.table("pgconn_probe_failures_total", "target", "sqlstate")
+            await watch.until(lambda s: len(s.all(ERRORS, reason="authentication")) == 4)
+            scrape = await watch.until(lambda s: len(s.all("pgconn_probe_success")) == len(targets))
+    probes = scrape.table("pgconn_probe_failures_total", "target", "sqlstate")
     assert "hunter2" not in str(logs) + scrape.text
     assert probes["password", "28P01"] == 1
     assert probes["database", "3D000"] == 1
