@@ -119,6 +119,9 @@ class Poller:
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
+        except Exception:
+            # A fault of ours in one read must not end its schedule, and nobody else's.
+            log.exception("unforeseen fault", target=self.name, read=name)
         finally:
             self._running.discard(task)
 
@@ -134,9 +137,10 @@ class Poller:
         except PollError as error:
             self._failed(read, error)
         except Exception:
-            log.exception("poll failed in a way that we did not foresee", read=read.name)
-            self._failed(read, QueryError("unforeseen: see the log"))
-        self._finish(read.name, started)
+            self._failed(read, QueryError("a fault of the exporter: see the log"))
+            raise
+        finally:
+            self._finish(read.name, started)
 
     async def _run(self, read: Read[Any]) -> None:
         if self._connection is not None:

@@ -11,6 +11,8 @@ from structlog.testing import capture_logs
 
 from exporter.demo.binaries import embedded
 from exporter.demo.cluster import Cluster, Mode
+from exporter.server.connection import Connection
+from exporter.snapshot import Limits
 from tests.integration.conftest import NewCluster
 from tests.integration.staging import MONITOR, Stage, prepare
 from tests.integration.watching import Scrape, Watch, watching
@@ -281,3 +283,21 @@ async def test_overhead_limit_stretches_the_intervals(cluster: Cluster) -> None:
 
 
 INTERVALS = "pgconn_poll_interval_seconds"
+
+
+async def test_a_fault_of_our_own_costs_one_read(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug in one read is told with its traceback, counted, and holds nothing else up."""
+
+    async def faulty(connection: Connection) -> Limits:
+        raise ZeroDivisionError(connection.dbname)
+
+    monkeypatch.setattr("exporter.reads.read_limits", faulty)
+    with capture_logs() as logs:
+        async with watching({"demo": cluster.dsn(user=MONITOR)}) as watch:
+            scrape = await watch.until(
+                lambda s: (s.value(ERRORS, collector="databases", reason="query") or 0) >= 2
+            )
+            assert up(scrape)
+    assert "unforeseen" in str([line for line in logs if line["log_level"] == "error"])
