@@ -46,8 +46,8 @@ check-generated: $(READY) ## fail where a generated file is stale
 test-matrix: $(READY) $(PROMETHEUS) ## run the integration tests on each PostgreSQL (POSTGRES="13 18": on these)
 	@$(BIN)/python -m tools.matrix $(POSTGRES)
 
-bench: $(READY) ## measure what the exporter costs
-	@$(BIN)/pytest tests/benchmarks -s
+bench: $(READY) ## measure what the exporter costs (BENCH=--quick: within a minute)
+	@$(BIN)/python -m tests.benchmarks $(BENCH)
 
 # Each lock keeps the versions it has unless asked (UPGRADE=--upgrade); one for every platform.
 PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

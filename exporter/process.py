@@ -14,12 +14,18 @@ BUILD_INFO = Metric(
 )
 
 
+@cache
+def registry() -> CollectorRegistry:
+    """Make the collectors, once: what they look up when they are made does not change."""
+    made = CollectorRegistry()
+    PlatformCollector(made)
+    ProcessCollector(registry=made)
+    return made
+
+
 def families() -> list[Family]:
     """Read memory, processor time, file descriptors and the Python version."""
-    registry = CollectorRegistry()
-    PlatformCollector(registry)
-    ProcessCollector(registry=registry)
-    return list(registry.collect())
+    return list(registry().collect())
 
 
 @cache
