@@ -46,12 +46,12 @@ def _folded_labels(sample: Sample) -> tuple[str, ...]:
 
 def limited(groups: Mapping[Metric, list[Sample]], limit: int) -> dict[Metric, list[Sample]]:
     """Apply the series limit to each metric, and say what was folded."""
-    limited: dict[Metric, list[Sample]] = {}
+    kept: dict[Metric, list[Sample]] = {}
     folded: list[Sample] = []
     for metric, samples in groups.items():
-        limited[metric], count = fold(metric, samples, limit)
+        kept[metric], count = fold(metric, samples, limit)
         if count:
             folded.append(Sample(SERIES_FOLDED, (metric.name,), count))
     if folded:
-        limited[SERIES_FOLDED] = folded
-    return limited
+        kept[SERIES_FOLDED] = folded
+    return kept

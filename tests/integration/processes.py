@@ -8,9 +8,11 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.integration.staging import PATIENCE
 
+TOOLS = Path(__file__).parents[2] / ".cache" / "prometheus" / "bin"
 COMMAND = (sys.executable, "-m", "exporter")
 
 
@@ -37,6 +39,21 @@ async def start(*arguments: str, environ: Mapping[str, str] | None = None) -> Pr
     return await asyncio.create_subprocess_exec(
         *COMMAND, *arguments, stdout=PIPE, stderr=PIPE, env={**os.environ, **(environ or {})}
     )
+
+
+async def promtool(*arguments: str, given: str = "") -> tuple[int | None, str]:
+    """Run promtool; the Makefile brings it."""
+    tool = TOOLS / "promtool"
+    assert tool.exists(), "promtool is missing: run `make test`, which fetches it"
+    process = await asyncio.create_subprocess_exec(
+        tool,
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    out, _ = await process.communicate(given.encode())
+    return process.returncode, out.decode()
 
 
 @dataclass(slots=True)

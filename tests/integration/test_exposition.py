@@ -12,25 +12,9 @@ import pytest
 
 from exporter.demo.cluster import Cluster
 from exporter.demo.ports import free_port
+from tests.integration.processes import TOOLS, promtool
 from tests.integration.staging import MONITOR, ODD_NAMES, Client, Stage, eventually
 from tests.integration.watching import Watch, watching
-
-TOOLS = Path(__file__).parents[2] / ".cache" / "prometheus" / "bin"
-
-
-async def promtool(*arguments: str, given: str = "") -> tuple[int | None, str]:
-    """Run promtool; the Makefile brings it."""
-    tool = TOOLS / "promtool"
-    assert tool.exists(), "promtool is missing: run `make test`, which fetches it"
-    process = await asyncio.create_subprocess_exec(
-        tool,
-        *arguments,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    out, _ = await process.communicate(given.encode())
-    return process.returncode, out.decode()
 
 
 @pytest.fixture

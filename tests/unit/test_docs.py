@@ -1,7 +1,6 @@
 """What README and docs/ name exists: metrics, labels, flags, files, make targets, paths."""
 
 import re
-import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,6 @@ from exporter.server.errors import REASONS
 from exporter.web.application import make_application
 
 ROOT = Path(__file__).parents[2]
-PROMTOOL = ROOT / ".cache" / "prometheus" / "bin" / "promtool"
 TEXTS = {
     file.relative_to(ROOT).as_posix(): file.read_text(encoding="utf-8")
     for file in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/*.md")))
@@ -168,26 +166,3 @@ def test_configurations_are_good(name: str) -> None:
     assert files
     for text in files:
         assert parse_config(text, "config.yaml", {"PROBE_PASSWORD": "x"}).targets
-
-
-@pytest.mark.skipif(not PROMTOOL.exists(), reason="promtool is not there: `make test` fetches it")
-def test_prometheus_understands(tmp_path: Path) -> None:
-    """Prometheus takes every query and every scrape configuration of the documents."""
-    queries = [query for text in TEXTS.values() for query in blocks(text, "promql")]
-    rules = ["groups:\n- name: documents\n  rules:\n"]
-    for number, query in enumerate(queries):
-        lines = query.replace("\n", "\n      ")
-        rules.append(f"  - record: query:{number}\n    expr: |\n      {lines}\n")
-    (tmp_path / "rules.yml").write_text("".join(rules), encoding="utf-8")
-    commands = [["check", "rules", str(tmp_path / "rules.yml")]]
-    for number, text in enumerate(blocks(README, "yaml")):
-        if text.startswith("scrape_configs:"):
-            file = tmp_path / f"{number}.yml"
-            file.write_text(text, encoding="utf-8")
-            commands.append(["check", "config", str(file)])
-    assert len(commands) > 1
-    for command in commands:
-        done = subprocess.run(
-            [PROMTOOL, *command], check=False, capture_output=True, text=True, timeout=30
-        )
-        assert done.returncode == 0, done.stdout + done.stderr

@@ -39,8 +39,8 @@ MAY_IMPORT: dict[str, set[str]] = {
 # A library, and the only parts that may import it. The demo plays an application and its users.
 ONLY_IN: dict[str, set[str]] = {
     "aiohttp": {"web", "demo"},
-    "apscheduler": {"daemon", "poller"},
-    "prometheus_client": {"exposition", "web", "process", "demo"},
+    "apscheduler": {"daemon"},
+    "prometheus_client": {"process", "demo"},
     "psycopg": {"server", "demo"},
     "psycopg_binary": {"server", "demo"},
     "typer": {"cli", "commands"},
