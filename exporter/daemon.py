@@ -12,6 +12,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from exporter import __version__, process
 from exporter.collectors import METRICS
 from exporter.config import Config, Target
+from exporter.diagnosis.poolers import Pooler
 from exporter.exposition import Exposition, Kind, Metric, Sample
 from exporter.poller import PROBE_READ, Poller
 from exporter.reads import ACTIVITY_READ
@@ -45,6 +46,7 @@ class Daemon:
         self._exposition = Exposition((*OWN_METRICS, *process.metrics(), *METRICS))
         self._exposition.add_live(process.samples)
         self._pollers: dict[str, Poller] = {}
+        self._poolers = {t.name: Pooler() for t in config.targets if t.kind == "pgbouncer"}
         self._scheduler = AsyncIOScheduler(
             timezone=UTC,
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
@@ -81,6 +83,7 @@ class Daemon:
         poller = Poller(
             target,
             self._exposition,
+            self._linked(target),
             on_connect=lambda: self._make_due(target.name),
             on_pace=lambda: self._reschedule(target.name),
         )
@@ -95,6 +98,14 @@ class Daemon:
                 next_run_time=datetime.now(UTC)
                 + timedelta(seconds=share * poller.intervals[ACTIVITY_READ]),
             )
+
+    def _linked(self, target: Target) -> dict[str, Pooler]:
+        """Give what a PgBouncer says of itself, or what those in front of a PostgreSQL do."""
+        return {
+            other.name: self._poolers[other.name]
+            for other in self._config.targets
+            if other.kind == "pgbouncer" and target.name in {other.name, other.server}
+        }
 
     def _make_due(self, target: str) -> None:
         """Have the reads of a target that waited for its connection run now."""

@@ -2,22 +2,24 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import structlog
 
-from exporter.collectors import PROBE, Options
+from exporter.collectors import PROBE
 from exporter.collectors.polling import PollRecord
 from exporter.config import Target
-from exporter.diagnosis.clients import Group
+from exporter.diagnosis.poolers import Pooler
 from exporter.exposition import Exposition
 from exporter.pace import Pace
-from exporter.reads import ACTIVITY_READ, Read, postgresql_reads
-from exporter.server.connection import Access, Connection
+from exporter.reads import ACTIVITY_READ, Read
+from exporter.server.connection import Connection
+from exporter.server.console import Console
 from exporter.server.errors import PollError, QueryError
 from exporter.server.probe import probe
 from exporter.snapshot import ProbeResult
+from exporter.targets import access, collector_options, probe_access, reads_of
 
 PROBE_READ: Final = "probe"
 POLLING: Final = "polling"
@@ -36,31 +38,6 @@ STRETCH_TOLERANCE: Final = 0.25
 log = structlog.get_logger()
 
 
-def collector_options(target: Target) -> Options:
-    """Give what the collectors need to know of a target's configuration."""
-    return Options(
-        groups=tuple(
-            Group(c.name, c.match.client_addr, c.match.application_name, c.match.usename)
-            for c in target.clients
-        ),
-        pool_sizes={c.name: c.pool_size for c in target.clients if c.pool_size is not None},
-        connection_labels=target.connection_labels,
-        slow_query_after=target.slow_query_after,
-        peak_window=target.peak_window,
-        statements_top=target.statements.top,
-        text_length=target.statements.text_length,
-        max_series=target.max_series,
-    )
-
-
-def accesses(target: Target) -> tuple[Access, Access]:
-    """Give how we reach a target, and how its probe does."""
-    own = Access(target.dsn.get_secret_value(), target.password_file)
-    if target.probe is None:
-        return own, own
-    return own, Access(target.probe.dsn.get_secret_value(), target.probe.password_file)
-
-
 def backoff(error: PollError, failures: int, interval: float) -> float:
     """Give the seconds to wait before connecting again, after so many failures in a row."""
     shortest = max(MIN_BACKOFF, interval)
@@ -70,12 +47,16 @@ def backoff(error: PollError, failures: int, interval: float) -> float:
 
 
 class Poller:
-    """Poll one target; `on_connect` and `on_pace` tell when its reads are due anew."""
+    """Poll one target; `on_connect` and `on_pace` tell when its reads are due anew.
+
+    `poolers` are what the watched PgBouncers to which the target is linked have said, by name.
+    """
 
     def __init__(
         self,
         target: Target,
         exposition: Exposition,
+        poolers: Mapping[str, Pooler],
         on_connect: Callable[[], None],
         on_pace: Callable[[], None],
     ) -> None:
@@ -84,14 +65,13 @@ class Poller:
         self._target = target
         self._exposition = exposition
         self._on_connect, self._on_pace = on_connect, on_pace
-        self._access, self._probe_access = accesses(target)
-        options = collector_options(target)
-        self._reads: dict[str, Read[Any]] = {r.name: r for r in postgresql_reads(options)}
-        self._probes = [collector(options) for collector in PROBE]
+        self._access, self._probe_access = access(target), probe_access(target)
+        self._open = Console.open if target.kind == "pgbouncer" else Connection.open
+        self._reads: dict[str, Read[Any]] = {r.name: r for r in reads_of(target, poolers)}
+        self._probes = [collector(collector_options(target)) for collector in PROBE]
+        self._names = (*self._reads, *([PROBE_READ] if self._probe_access else []))
         intervals = target.intervals.model_dump()
-        self._pace = Pace(
-            {name: intervals[name] for name in (*self._reads, PROBE_READ)}, target.max_overhead
-        )
+        self._pace = Pace({name: intervals[name] for name in self._names}, target.max_overhead)
         self._stretch = 1.0
         self._record = PollRecord()
         self._complaints: dict[str, str] = {}
@@ -106,7 +86,7 @@ class Poller:
     @property
     def intervals(self) -> dict[str, float]:
         """Give the intervals in force, in seconds, by read."""
-        return {name: self._pace.interval(name) for name in (*self._reads, PROBE_READ)}
+        return {name: self._pace.interval(name) for name in self._names}
 
     async def poll(self, name: str) -> None:
         """Run one read, and publish what it gave or withdraw what it said. Never raises."""
@@ -115,7 +95,10 @@ class Poller:
             return
         self._running.add(task)
         try:
-            await (self._probe() if name == PROBE_READ else self._poll(self._reads[name]))
+            if name == PROBE_READ:
+                await self._probe()
+            else:
+                await self._poll(self._reads[name])
         except asyncio.CancelledError:
             if not self._stopping:
                 raise
@@ -166,7 +149,7 @@ class Poller:
         if self._connection is not None or read.name != ACTIVITY_READ:
             return self._connection
         try:
-            connection = await Connection.open(self._access, self._target.query_timeout)
+            connection = await self._open(self._access, self._target.query_timeout)
         except PollError as error:
             self._failures += 1
             wait = backoff(error, self._failures, self._target.intervals.activity)
@@ -190,6 +173,7 @@ class Poller:
         self._record.last_success[read.name] = time.time()
 
     async def _probe(self) -> None:
+        assert self._probe_access is not None  # noqa: S101 - there is no such read otherwise
         started = time.monotonic()
         result = await probe(self._probe_access, self._target.query_timeout)
         self._tell_probe(result)

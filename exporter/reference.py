@@ -14,7 +14,11 @@ from exporter.collectors import (
     ACTIVITY,
     DATABASES,
     METRICS,
+    PGBOUNCER_POOLS,
+    PGBOUNCER_SETTINGS,
+    PGBOUNCER_TRAFFIC,
     PROBE,
+    REPLICATION,
     SETTINGS,
     StatementMeans,
     polling,
@@ -24,11 +28,12 @@ from exporter.daemon import OWN_METRICS
 from exporter.exposition import SERIES_FOLDED, UP, Metric
 
 READS: Final[Mapping[str, tuple[type[Collector[Any]], ...]]] = {
-    "activity": ACTIVITY,
-    "settings": SETTINGS,
-    "databases": DATABASES,
+    "activity": (*ACTIVITY, *PGBOUNCER_POOLS),
+    "settings": (*SETTINGS, *PGBOUNCER_SETTINGS),
+    "databases": (*DATABASES, *PGBOUNCER_TRAFFIC),
     "probe": PROBE,
     "statements": (StatementMeans,),
+    "replication": REPLICATION,
 }
 """The collectors, by the read that feeds them."""
 

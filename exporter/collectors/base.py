@@ -16,20 +16,33 @@ OPEN_LABELS: Final = frozenset(
     {
         "application_name",
         "client_addr",
+        "database",
         "datname",
         "query",
         "queryid",
         "usename",
+        "user",
     }
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the collectors of a target need to know. Times in seconds."""
+    """What the collectors of a target need to know. Times in seconds.
+
+    `pool_sizes`, `request_timeouts` and `idle_timeouts` are by client, of those that have one.
+    `proc` tells that the TCP table of the server's host is read, `server` names the target
+    behind a PgBouncer.
+    """
 
     groups: tuple[Group, ...] = ()
     pool_sizes: Mapping[str, int] = field(default_factory=dict)
+    request_timeouts: Mapping[str, float] = field(default_factory=dict)
+    idle_timeouts: Mapping[str, float] = field(default_factory=dict)
+    idle_after: float = 900.0
+    idle_in_transaction_after: float = 60.0
+    proc: bool = False
+    server: str = ""
     connection_labels: tuple[str, ...] = ("client_addr", "usename", "application_name", "datname")
     slow_query_after: float = 5.0
     peak_window: float = 60.0

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from exporter.collectors.base import Collector, gauge, samples
-from exporter.collectors.connections import oldest
+from exporter.collectors.connections import IDENTITY, oldest
 from exporter.diagnosis.sightings import Sighting
 from exporter.exposition import Fold, Sample
 
@@ -24,12 +24,35 @@ LOCK_WAIT_MAX = gauge(
     LABELS,
     Fold.MAX,
 )
+ROOT_BLOCKERS = gauge(
+    "pgconn_root_blockers",
+    "Sessions that block others and wait for nobody themselves; a prepared transaction has the"
+    " client 'prepared transaction', a process of the server its backend_type. As of the last"
+    " poll.",
+    IDENTITY,
+)
+VICTIMS = gauge(
+    "pgconn_root_blocker_victims",
+    "Sessions that wait behind these root blockers, directly or indirectly. As of the last poll.",
+    IDENTITY,
+)
+ROOT_AGE_MAX = gauge(
+    "pgconn_root_blocker_age_max_seconds",
+    "Age of the oldest transaction of these root blockers, as of the last poll.",
+    IDENTITY,
+    Fold.MAX,
+)
+DEPTH_MAX = gauge(
+    "pgconn_blocking_depth_max",
+    "Longest chain of sessions that wait for one another; those that queue for the same lock are"
+    " one link. 0 while nobody waits. As of the last poll.",
+)
 
 
 class Blocking(Collector[Sighting]):
     """Count the connections that wait for a lock."""
 
-    metrics = (BLOCKED, LOCK_WAIT_MAX)
+    metrics = (BLOCKED, LOCK_WAIT_MAX, ROOT_BLOCKERS, VICTIMS, ROOT_AGE_MAX, DEPTH_MAX)
 
     def collect(self, snapshot: Sighting) -> Iterator[Sample]:
         """Yield counts and waits of those who wait."""

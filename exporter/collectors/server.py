@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from exporter.collectors.base import Collector, gauge
 from exporter.exposition import Sample
-from exporter.snapshot import Settings
+from exporter.snapshot import Configuration
 
 SERVER_INFO = gauge(
     "pgconn_server_info",
@@ -18,13 +18,14 @@ POSTMASTER_START = gauge(
 )
 
 
-class Server(Collector[Settings]):
+class Server(Collector[Configuration]):
     """Tell the server's version, role and start."""
 
     metrics = (SERVER_INFO, POSTMASTER_START)
 
-    def collect(self, snapshot: Settings) -> Iterator[Sample]:
+    def collect(self, snapshot: Configuration) -> Iterator[Sample]:
         """Yield what the server is."""
-        in_recovery = "true" if snapshot.in_recovery else "false"
-        yield Sample(SERVER_INFO, (snapshot.version, in_recovery), 1)
-        yield Sample(POSTMASTER_START, (), snapshot.postmaster_start)
+        settings = snapshot.settings
+        in_recovery = "true" if settings.in_recovery else "false"
+        yield Sample(SERVER_INFO, (settings.version, in_recovery), 1)
+        yield Sample(POSTMASTER_START, (), settings.postmaster_start)

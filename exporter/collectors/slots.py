@@ -7,7 +7,7 @@ from exporter.collectors.base import Collector, Options, gauge, samples
 from exporter.diagnosis.peaks import Peak
 from exporter.diagnosis.sightings import Sighting
 from exporter.exposition import Sample
-from exporter.snapshot import Limits, Settings
+from exporter.snapshot import Configuration, Databases
 
 SLOTS_MAX = gauge("pgconn_slots_max", "max_connections, as of the last poll.")
 SLOTS_RESERVED = gauge(
@@ -67,30 +67,31 @@ class SlotsUsed(Collector[Sighting]):
         yield from samples(ROLE_CONNECTIONS, Counter((s.usename or "",) for s in sessions))
 
 
-class SlotsConfigured(Collector[Settings]):
+class SlotsConfigured(Collector[Configuration]):
     """Tell how many slots there are."""
 
     metrics = (SLOTS_MAX, SLOTS_RESERVED, SLOTS_USABLE)
 
-    def collect(self, snapshot: Settings) -> Iterator[Sample]:
+    def collect(self, snapshot: Configuration) -> Iterator[Sample]:
         """Yield the slots, those that are reserved, and those that are left."""
+        settings = snapshot.settings
         reserved = {
-            "superuser": snapshot.superuser_reserved,
-            "pg_use_reserved_connections": snapshot.reserved,
-            "rds_superuser": snapshot.rds_superuser_reserved,
+            "superuser": settings.superuser_reserved,
+            "pg_use_reserved_connections": settings.reserved,
+            "rds_superuser": settings.rds_superuser_reserved,
         }
         existing = {(role,): slots for role, slots in reserved.items() if slots is not None}
-        yield Sample(SLOTS_MAX, (), snapshot.max_connections)
+        yield Sample(SLOTS_MAX, (), settings.max_connections)
         yield from samples(SLOTS_RESERVED, existing)
-        yield Sample(SLOTS_USABLE, (), snapshot.max_connections - sum(existing.values()))
+        yield Sample(SLOTS_USABLE, (), settings.max_connections - sum(existing.values()))
 
 
-class ConnectionLimits(Collector[Limits]):
+class ConnectionLimits(Collector[Databases]):
     """Tell the limits of databases and roles."""
 
     metrics = (DATABASE_LIMIT, ROLE_LIMIT)
 
-    def collect(self, snapshot: Limits) -> Iterator[Sample]:
+    def collect(self, snapshot: Databases) -> Iterator[Sample]:
         """Yield the limits that are set."""
         for limit in snapshot.limits:
             metric = DATABASE_LIMIT if limit.kind == "database" else ROLE_LIMIT

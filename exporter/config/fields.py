@@ -29,6 +29,7 @@ from exporter.server.dsn import check_dsn
 
 RESERVED_CLIENTS: Final = ("other", "pgconn-exporter", "prepared transaction")
 LABELS: Final = ("client_addr", "usename", "application_name", "datname")
+_FLAGS: Final = {"true": True, "false": False}
 _VARIABLE: Final = r"\$\{"  # a value from the environment, which a schema cannot look into
 
 Label = Literal["client_addr", "usename", "application_name", "datname"]
@@ -95,6 +96,16 @@ def read_client_name(value: object) -> str:
     if name in RESERVED_CLIENTS:
         raise ValueError(f"{name!r} is a name that the metrics use themselves; choose another")
     return name
+
+
+def read_flag(value: object) -> bool:
+    """Take true or false, as YAML 1.2 writes them; ValueError for anything else."""
+    if isinstance(value, bool):
+        return value
+    text = read_text(value)
+    if text not in _FLAGS:
+        raise ValueError(f"must be true or false, not {show(text)}")
+    return _FLAGS[text]
 
 
 def read_dsn(value: object) -> SecretStr:
@@ -219,6 +230,11 @@ ClientName = Annotated[
     WithJsonSchema({"type": "string", "minLength": 1, "not": {"enum": list(RESERVED_CLIENTS)}}),
 ]
 Dsn = Annotated[SecretStr, BeforeValidator(read_dsn), _NAME_SCHEMA]
+Flag = Annotated[
+    bool,
+    PlainValidator(read_flag),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, {"type": "string", "pattern": _VARIABLE}]}),
+]
 FilePath = Annotated[Path, PlainValidator(read_path), _NAME_SCHEMA]
 ListenAddress = Annotated[
     str, PlainValidator(read_address), _text_schema(r".*:[0-9]{1,5}", ":10432", "[::1]:10432")

@@ -17,6 +17,7 @@ from exporter.config.fields import (
     Dsn,
     Duration,
     FilePath,
+    Flag,
     Globs,
     Interval,
     Label,
@@ -165,6 +166,8 @@ class Settings(Model):
     """How far back the `_peak` metrics look; not below Prometheus's scrape interval."""
     orphans: Orphans = Field(default_factory=Orphans)
     """From when on a connection counts as orphaned."""
+    proc: Flag = False
+    """Whether the exporter runs on the server's host and shall read its TCP table from /proc."""
     statements: Statements = Field(default_factory=Statements)
     """Which statements are exported, from pg_stat_statements."""
     connection_labels: Annotated[

@@ -24,6 +24,7 @@ KINDS: Final[dict[Callable[..., object], str]] = {
     fields.read_count: "number",
     fields.read_dsn: "connection string",
     fields.read_duration: "duration",
+    fields.read_flag: "`true` or `false`",
     fields.read_limit: "duration",
     fields.read_name: "text",
     fields.read_network: "address or network",
@@ -179,6 +180,8 @@ def default(schema: dict[str, Any], name: str) -> str:
     value = schema["properties"][name].get("default")
     if isinstance(value, list):
         return f"`[{', '.join(value)}]`"
+    if isinstance(value, bool):
+        return "`true`" if value else "`false`"
     return "" if value is None else f"`{value}`"
 
 

@@ -14,18 +14,26 @@ WITH sessions AS MATERIALIZED (
         date_part('epoch', backend_start) AS backend_start,
         date_part('epoch', xact_start) AS xact_start,
         date_part('epoch', query_start) AS query_start,
-        date_part('epoch', state_change) AS state_change
+        date_part('epoch', state_change) AS state_change,
+        state = 'idle' AND ltrim(query, E' \\t\\r\\n') ILIKE 'listen%%' AS listening
     FROM pg_catalog.pg_stat_activity
-), waits AS (
-    SELECT pid, date_part('epoch', min(waitstart)) AS wait_start
+), waits AS MATERIALIZED (
+    SELECT pid, date_part('epoch', waitstart) AS wait_start, mode AS lock_mode,
+        (locktype, database, relation, page, tuple, virtualxid, transactionid, classid, objid,
+            objsubid)::text AS lock_wait
     FROM pg_catalog.pg_locks
     WHERE NOT granted AND (SELECT bool_or(wait_event_type = 'Lock') FROM sessions)
-    GROUP BY pid
+), firsts AS (
+    SELECT DISTINCT ON (lock_wait, lock_mode) pid FROM waits
+    ORDER BY lock_wait, lock_mode, wait_start, pid
 )
-SELECT sessions.*, waits.wait_start,
+SELECT sessions.*, waits.wait_start, waits.lock_wait, waits.lock_mode,
+    CASE WHEN firsts.pid IS NOT NULL THEN pg_blocking_pids(sessions.pid)
+        WHEN sessions.wait_event = 'SafeSnapshot' THEN pg_safe_snapshot_blocking_pids(sessions.pid)
+    END AS blockers,
     date_part('epoch', statement_timestamp()) AS read_start,
     date_part('epoch', clock_timestamp()) AS seen_at
-FROM sessions LEFT JOIN waits USING (pid)
+FROM sessions LEFT JOIN waits USING (pid) LEFT JOIN firsts USING (pid)
 """
 
 _VERSION_WITH_WAITSTART: Final = 140000

@@ -1,9 +1,9 @@
-"""The settings read, and the limits read: what a server is, and how many clients it takes."""
+"""The settings read: what a server is, and the timeouts that new sessions get."""
 
 from typing import Final
 
 from exporter.server.connection import Connection
-from exporter.snapshot import Limit, Limits, Settings
+from exporter.snapshot import Configuration, Settings
 
 # Every one of these belongs to the server alone: no session of ours can have another value.
 SETTINGS_QUERY: Final = """
@@ -17,21 +17,8 @@ SELECT current_setting('server_version') AS version,
         AS rds_superuser_reserved
 """
 
-# A negative limit is none (-1), or marks a database whose DROP was interrupted (-2).
-LIMITS_QUERY: Final = """
-SELECT 'database' AS kind, datname AS name, datconnlimit AS connections
-FROM pg_catalog.pg_database WHERE datconnlimit >= 0
-UNION ALL
-SELECT 'role', rolname, rolconnlimit FROM pg_catalog.pg_roles WHERE rolconnlimit >= 0
-"""
 
-
-async def read_settings(connection: Connection) -> Settings:
-    """Read what the server is."""
+async def read_configuration(connection: Connection) -> Configuration:
+    """Read what the server is, and its timeouts."""
     [settings] = await connection.fetch_rows(Settings, SETTINGS_QUERY)
-    return settings
-
-
-async def read_limits(connection: Connection) -> Limits:
-    """Read the connection limits of databases and roles."""
-    return Limits(await connection.fetch_rows(Limit, LIMITS_QUERY))
+    return Configuration(settings, ())

@@ -18,7 +18,8 @@ from exporter.diagnosis.sightings import Observer
 from exporter.exposition import Exposition, Metric, Sample
 from exporter.exposition.folding import limited
 from exporter.exposition.rendering import Renderer
-from exporter.reads import ACTIVITY_READ, ActivityRead
+from exporter.reads import ACTIVITY_READ
+from exporter.reads.postgresql import ActivityRead
 from exporter.snapshot import CLIENT_BACKEND, Activity, Session
 from tests.benchmarks.harness import machine, milliseconds, options, show, tell
 
@@ -55,7 +56,11 @@ def sessions(count: int) -> Iterator[Session]:
             xact_start=since if state != "idle" else None,
             query_start=since,
             state_change=since,
+            listening=False,
             wait_start=since if waits else None,
+            lock_wait="(tuple)" if waits else None,
+            lock_mode="ExclusiveLock" if waits else None,
+            blockers=[1] if number == 18 else None,
             read_start=NOW - 0.01,
             seen_at=NOW,
         )
@@ -89,7 +94,7 @@ class Bench:
         first = Renderer("main", {})
         first.lines(self.limited)
         self.heads = first.heads
-        self.read = ActivityRead(self.options)
+        self.read = ActivityRead(self.options, ())
         self.exposition = Exposition(METRICS)
         self.exposition.watch("main", ACTIVITY_READ)
         self.poll()

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from exporter.demo.binaries import embedded
 from exporter.demo.cluster import Cluster, Mode
 from exporter.server.connection import Connection
-from exporter.snapshot import Limits
+from exporter.snapshot import Databases
 from tests.integration.conftest import NewCluster
 from tests.integration.staging import MONITOR, Stage, prepare
 from tests.integration.watching import Scrape, Watch, watching
@@ -290,10 +290,10 @@ async def test_a_fault_of_our_own_costs_one_read(
 ) -> None:
     """A bug in one read is told with its traceback, counted, and holds nothing else up."""
 
-    async def faulty(connection: Connection) -> Limits:
+    async def faulty(connection: Connection) -> Databases:
         raise ZeroDivisionError(connection.dbname)
 
-    monkeypatch.setattr("exporter.reads.read_limits", faulty)
+    monkeypatch.setattr("exporter.reads.postgresql.read_databases", faulty)
     with capture_logs() as logs:
         async with watching({"demo": cluster.dsn(user=MONITOR)}) as watch:
             scrape = await watch.until(

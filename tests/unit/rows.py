@@ -11,7 +11,7 @@ from exporter.snapshot import Activity, Session, StatementRow
 NOW: Final = 1_700_000_000.0
 LABELS: Final = ("client_addr", "usename", "application_name", "datname")
 
-Columns = dict[str, str | float | None]
+Columns = dict[str, str | float | list[int] | None]
 
 _SESSION: Final = Session(
     pid=1,
@@ -29,7 +29,11 @@ _SESSION: Final = Session(
     xact_start=None,
     query_start=NOW - 20,
     state_change=NOW - 10,
+    listening=None,
     wait_start=None,
+    lock_wait=None,
+    lock_mode=None,
+    blockers=None,
     read_start=NOW - 0.25,
     seen_at=NOW,
 )._asdict()
@@ -48,18 +52,18 @@ _STATEMENT: Final = StatementRow(
 )._asdict()
 
 
-def session(pid: int = 1, /, **changes: str | float | None) -> Session:
+def session(pid: int = 1, /, **changes: str | float | list[int] | None) -> Session:
     """Make an idle connection that differs in some columns."""
     return Session._make({**_SESSION, "pid": pid, **changes}.values())
 
 
-def active(pid: int = 1, /, **changes: str | float | None) -> Session:
+def active(pid: int = 1, /, **changes: str | float | list[int] | None) -> Session:
     """Make a connection whose query runs on a processor."""
     running: Columns = {"state": "active", "wait_event_type": None, "wait_event": None}
     return session(pid, **{**running, **changes})
 
 
-def waiting(pid: int = 1, /, **changes: str | float | None) -> Session:
+def waiting(pid: int = 1, /, **changes: str | float | list[int] | None) -> Session:
     """Make a connection that waits for a row lock."""
     return active(pid, **{"wait_event_type": "Lock", "wait_event": "transactionid", **changes})
 

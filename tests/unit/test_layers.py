@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 # A part is a module or a package directly in exporter/. It may import itself and these.
 _DECIDING = {"snapshot", "exposition", "diagnosis", "collectors"}
 _READING = _DECIDING | {"server", "reads"}
-_RUNNING = _READING | {"config", "logs", "pace", "poller", "process"}
+_RUNNING = _READING | {"config", "logs", "pace", "poller", "process", "targets"}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "logs": set(),
@@ -25,7 +25,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "collectors": _DECIDING,
     "server": {"snapshot"},
     "reads": _READING,
-    "poller": _READING | {"config", "logs", "pace"},
+    "targets": _READING | {"config"},
+    "poller": _READING | {"config", "logs", "pace", "targets"},
     # Nothing that the daemon runs can terminate a session: only the cli reaches the commands.
     "web": _RUNNING,
     "daemon": _RUNNING | {"web"},

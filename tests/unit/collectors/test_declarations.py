@@ -17,6 +17,8 @@ DECLARED = (*OF_TARGETS, *OWN_METRICS, process.BUILD_INFO)
 IDENTITY = "client client_addr usename application_name datname state"
 WAITER = "client usename application_name datname"
 STATEMENT = "datname usename queryid"
+ORPHAN = "client client_addr usename application_name datname reason"
+POOL = "database user"
 
 # Dashboards, alerts and runbooks depend on these. A name, a label or a kind that changes here is
 # a breaking change: say so in the changelog.
@@ -57,9 +59,17 @@ CONTRACT = {
     "pgconn_client_pool_size": ("gauge", "client"),
     "pgconn_transaction_age_max_seconds": ("gauge", f"{WAITER} state"),
     "pgconn_session_seconds_total": ("counter", "client state wait_event_type wait_event"),
+    # Are they orphaned
+    "pgconn_orphaned_connections": ("gauge", ORPHAN),
+    "pgconn_orphaned_connection_age_max_seconds": ("gauge", ORPHAN),
+    "pgconn_tcp_table_usable": ("gauge", ""),
     # Who blocks whom
     "pgconn_blocked_connections": ("gauge", WAITER),
     "pgconn_lock_wait_max_seconds": ("gauge", WAITER),
+    "pgconn_root_blockers": ("gauge", IDENTITY),
+    "pgconn_root_blocker_victims": ("gauge", IDENTITY),
+    "pgconn_root_blocker_age_max_seconds": ("gauge", IDENTITY),
+    "pgconn_blocking_depth_max": ("gauge", ""),
     # Which query is slow
     "pgconn_query_age_max_seconds": ("gauge", f"{WAITER} blocked"),
     "pgconn_slow_queries": ("gauge", f"{WAITER} blocked"),
@@ -71,6 +81,44 @@ CONTRACT = {
     "pgconn_statement_info": ("gauge", f"{STATEMENT} query"),
     "pgconn_statements_reset_timestamp_seconds": ("gauge", ""),
     "pgconn_statements_evicted_total": ("counter", ""),
+    # Which timeout is wrong
+    "pgconn_timeout_seconds": ("gauge", "setting datname usename"),
+    "pgconn_dead_client_detection_seconds": ("gauge", "session"),
+    "pgconn_timeout_mismatch": ("gauge", "client rule"),
+    # How sessions ended
+    "pgconn_database_sessions_total": ("counter", "datname"),
+    "pgconn_database_sessions_ended_total": ("counter", "datname reason"),
+    "pgconn_database_session_seconds_total": ("counter", "datname state"),
+    "pgconn_database_deadlocks_total": ("counter", "datname"),
+    # Replication
+    "pgconn_replication_slot_active": ("gauge", "slot_name slot_type"),
+    "pgconn_replication_slot_retained_bytes": ("gauge", "slot_name slot_type"),
+    "pgconn_wal_senders_used": ("gauge", ""),
+    "pgconn_wal_senders_max": ("gauge", ""),
+    # PgBouncer
+    "pgconn_pgbouncer_info": ("gauge", "version server"),
+    "pgconn_pgbouncer_pool_clients": ("gauge", f"{POOL} state"),
+    "pgconn_pgbouncer_pool_servers": ("gauge", f"{POOL} state"),
+    "pgconn_pgbouncer_pool_max_wait_seconds": ("gauge", POOL),
+    "pgconn_pgbouncer_pool_size": ("gauge", POOL),
+    "pgconn_pgbouncer_pool_reserve_size": ("gauge", POOL),
+    "pgconn_pgbouncer_database_connections": ("gauge", "database"),
+    "pgconn_pgbouncer_database_connection_limit": ("gauge", "database"),
+    "pgconn_pgbouncer_database_paused": ("gauge", "database"),
+    "pgconn_pgbouncer_client_connections": (
+        "gauge",
+        f"{POOL} client_addr application_name state",
+    ),
+    "pgconn_pgbouncer_clients_max": ("gauge", ""),
+    "pgconn_pgbouncer_clients_used": ("gauge", ""),
+    "pgconn_pgbouncer_timeout_seconds": ("gauge", "setting"),
+    "pgconn_pgbouncer_queries_total": ("counter", "database"),
+    "pgconn_pgbouncer_transactions_total": ("counter", "database"),
+    "pgconn_pgbouncer_query_seconds_total": ("counter", "database"),
+    "pgconn_pgbouncer_transaction_seconds_total": ("counter", "database"),
+    "pgconn_pgbouncer_wait_seconds_total": ("counter", "database"),
+    "pgconn_pgbouncer_received_bytes_total": ("counter", "database"),
+    "pgconn_pgbouncer_sent_bytes_total": ("counter", "database"),
     # The exporter itself, without a target
     "pgconn_config_last_reload_successful": ("gauge", ""),
     "pgconn_config_last_reload_success_timestamp_seconds": ("gauge", ""),
@@ -98,6 +146,12 @@ CLOSED_LABELS = {
     "metric",
     "reason",
     "role",
+    "rule",
+    "server",
+    "session",
+    "setting",
+    "slot_name",  # as many as max_replication_slots
+    "slot_type",
     "sqlstate",
     "state",
     "version",
@@ -165,7 +219,7 @@ def test_folding() -> None:
         assert metric.open_labels == OPEN_LABELS.intersection(metric.labels), metric.name
         if "_max_" in metric.name and metric.open_labels:
             assert metric.fold is Fold.MAX, metric.name
-        elif "queryid" in metric.labels:
+        elif "queryid" in metric.labels or metric.name == "pgconn_timeout_seconds":
             assert metric.fold is Fold.DROP, metric.name  # the sum of means is no mean
         elif metric.open_labels:
             assert metric.fold is Fold.SUM, metric.name

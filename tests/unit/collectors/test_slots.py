@@ -5,7 +5,7 @@ import pytest
 from exporter.collectors import Options
 from exporter.collectors.server import Server
 from exporter.collectors.slots import ConnectionLimits, SlotsConfigured, SlotsUsed
-from exporter.snapshot import Limit, Limits, Settings
+from exporter.snapshot import Configuration, Databases, Limit, Settings
 from tests.unit.rows import NOW, session, sighting, told
 
 POSTGRESQL_18 = Settings("18.6", False, NOW - 60.5, 100, 3, 2, None)  # noqa: FBT003 - a row
@@ -40,7 +40,7 @@ POSTGRESQL_18 = Settings("18.6", False, NOW - 60.5, 100, 3, 2, None)  # noqa: FB
 )
 def test_slots(settings: Settings, reserved: dict[str, int], usable: int) -> None:
     """What is usable is what is left of max_connections when all reserves that exist are taken."""
-    assert told(SlotsConfigured(Options()).collect(settings)) == {
+    assert told(SlotsConfigured(Options()).collect(Configuration(settings, ()))) == {
         ("pgconn_slots_max",): settings.max_connections,
         ("pgconn_slots_usable",): usable,
     } | {("pgconn_slots_reserved", role): slots for role, slots in reserved.items()}
@@ -48,11 +48,13 @@ def test_slots(settings: Settings, reserved: dict[str, int], usable: int) -> Non
 
 def test_server() -> None:
     """The version and the role of a server are labels of one series."""
-    assert told(Server(Options()).collect(POSTGRESQL_18)) == {
+    assert told(Server(Options()).collect(Configuration(POSTGRESQL_18, ()))) == {
         ("pgconn_server_info", "18.6", "false"): 1,
         ("pgconn_postmaster_start_time_seconds",): NOW - 60.5,
     }
-    standby = told(Server(Options()).collect(POSTGRESQL_18._replace(in_recovery=True)))
+    standby = told(
+        Server(Options()).collect(Configuration(POSTGRESQL_18._replace(in_recovery=True), ()))
+    )
     assert standby["pgconn_server_info", "18.6", "true"] == 1
 
 
@@ -105,9 +107,9 @@ def test_peak_of_slots() -> None:
 
 def test_limits() -> None:
     """Limits are told where they are set, of zero too: then nobody may connect."""
-    limits = Limits((Limit("database", "shop", 50), Limit("role", "shop", 0)))
+    limits = Databases((Limit("database", "shop", 50), Limit("role", "shop", 0)), ())
     assert told(ConnectionLimits(Options()).collect(limits)) == {
         ("pgconn_database_connection_limit", "shop"): 50,
         ("pgconn_role_connection_limit", "shop"): 0,
     }
-    assert told(ConnectionLimits(Options()).collect(Limits(()))) == {}
+    assert told(ConnectionLimits(Options()).collect(Databases((), ()))) == {}

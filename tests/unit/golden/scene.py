@@ -10,8 +10,9 @@ from exporter.exposition import Sample
 from exporter.reads import postgresql_reads
 from exporter.snapshot import (
     Activity,
+    Configuration,
+    Databases,
     Limit,
-    Limits,
     ProbeResult,
     Session,
     Settings,
@@ -130,7 +131,7 @@ SETTINGS: Final = Settings(
     reserved=2,
     rds_superuser_reserved=None,
 )
-LIMITS: Final = Limits((Limit("database", "shop", 50), Limit("role", 'the "app"', 0)))
+DATABASES: Final = Databases((Limit("database", "shop", 50), Limit("role", 'the "app"', 0)), ())
 
 NORMALISED: Final = (
     "SELECT *\n  FROM orders /* SECRET */ WHERE id = $1 AND kind = 'SECRET' ORDER BY created DESC"
@@ -155,12 +156,12 @@ STATEMENTS: Final = (
 
 def read_samples() -> dict[str, list[Sample]]:
     """Give the samples of the second poll, by read."""
-    activity_read, settings, databases, statements = postgresql_reads(OPTIONS)
+    activity_read, settings, databases, statements, _ = postgresql_reads(OPTIONS)
     list(activity_read.collect(snapshot(ENDING, at=NOW - 2)))
     return {
         "activity": list(activity_read.collect(snapshot(BEGINNING, at=NOW))),
-        settings.name: list(settings.collect(SETTINGS)),
-        databases.name: list(databases.collect(LIMITS)),
+        settings.name: list(settings.collect(Configuration(SETTINGS, ()))),
+        databases.name: list(databases.collect(DATABASES)),
         statements.name: statement_samples(),
         "probe": probe_samples(),
         "polling": list(polls().samples()),
