@@ -137,6 +137,7 @@ class Poller:
         working = time.thread_time()
         self._publish(read, snapshot)
         own = time.thread_time() - working + connection.decode_seconds
+        own += read.own_seconds(snapshot)
         self._pace.spent(read.name, read.server_seconds(snapshot, elapsed), own)
         complaint = read.complaint(snapshot, connection)
         if complaint is None:

@@ -55,7 +55,7 @@ class Blocking(Collector[Sighting]):
     metrics = (BLOCKED, LOCK_WAIT_MAX, ROOT_BLOCKERS, VICTIMS, ROOT_AGE_MAX, DEPTH_MAX)
 
     def collect(self, snapshot: Sighting) -> Iterator[Sample]:
-        """Yield counts and waits of those who wait."""
+        """Yield counts and waits of those who wait, and who they wait for at the root."""
         blocked = [
             ((c.client, c.usename, c.application_name, c.datname), snapshot.waits[c.session.pid])
             for c in snapshot.connections
@@ -63,3 +63,10 @@ class Blocking(Collector[Sighting]):
         ]
         yield from samples(BLOCKED, Counter(labels for labels, _ in blocked))
         yield from samples(LOCK_WAIT_MAX, oldest(blocked))
+        victims: Counter[tuple[str, ...]] = Counter()
+        for root in snapshot.roots:
+            victims[root.identity] += root.victims
+        yield from samples(ROOT_BLOCKERS, Counter(root.identity for root in snapshot.roots))
+        yield from samples(VICTIMS, victims)
+        yield from samples(ROOT_AGE_MAX, oldest((r.identity, r.age) for r in snapshot.roots))
+        yield Sample(DEPTH_MAX, (), snapshot.depth)

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 
 from exporter.collectors.base import Collector, counter
-from exporter.exposition import Sample
-from exporter.snapshot import Databases
+from exporter.exposition import Metric, Sample
+from exporter.snapshot import DatabaseRow, Databases
+
+Value = tuple[Metric, tuple[str, ...], float | None]
 
 SESSIONS = counter(
     "pgconn_database_sessions_total",
@@ -35,6 +37,21 @@ class DatabaseSessions(Collector[Databases]):
     metrics = (SESSIONS, SESSIONS_ENDED, SESSION_SECONDS, DEADLOCKS)
 
     def collect(self, snapshot: Databases) -> Iterator[Sample]:
-        """Yield the counters of every database."""
-        del snapshot
-        yield from ()
+        """Yield the counters of every database, those that the server has."""
+        for row in snapshot.rows:
+            for metric, labels, value in _counters(row):
+                if value is not None:
+                    yield Sample(metric, labels, value)
+
+
+def _counters(row: DatabaseRow) -> Iterator[Value]:
+    """Yield every counter of a database, None where the server does not have it."""
+    name = row.datname
+    yield DEADLOCKS, (name,), row.deadlocks
+    yield SESSIONS, (name,), row.sessions
+    yield SESSIONS_ENDED, (name, "abandoned"), row.abandoned
+    yield SESSIONS_ENDED, (name, "fatal"), row.fatal
+    yield SESSIONS_ENDED, (name, "killed"), row.killed
+    yield SESSION_SECONDS, (name, "all"), row.session_seconds
+    yield SESSION_SECONDS, (name, "active"), row.active_seconds
+    yield SESSION_SECONDS, (name, "idle in transaction"), row.idle_in_transaction_seconds

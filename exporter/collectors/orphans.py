@@ -1,9 +1,12 @@
 """Are they orphaned: connections that nobody needs any more, by the strength of the proof."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from exporter.collectors.base import Collector, gauge
+from exporter.collectors.base import Collector, Options, gauge, samples
+from exporter.collectors.connections import oldest
+from exporter.diagnosis.orphans import Limits, OrphanFinder
 from exporter.diagnosis.sightings import Sighting
 from exporter.exposition import Fold, Sample
 
@@ -24,8 +27,8 @@ ORPHANED_AGE_MAX = gauge(
 )
 TCP_TABLE_USABLE = gauge(
     "pgconn_tcp_table_usable",
-    "1 when the TCP table of the server's host was read and shows our own connections: a client"
-    " that is gone is then proven by it; 0 when not. Only with proc: true. As of the last poll.",
+    "1 while the TCP table of the server's host proves which clients are gone, 0 while it cannot"
+    " be read or is that of another network namespace; only with proc: true. As of the last poll.",
 )
 
 
@@ -34,7 +37,31 @@ class Orphans(Collector[Sighting]):
 
     metrics = (ORPHANED, ORPHANED_AGE_MAX, TCP_TABLE_USABLE)
 
+    def __init__(self, options: Options) -> None:
+        super().__init__(options)
+        self._finder = OrphanFinder(
+            Limits(
+                options.request_timeouts,
+                options.idle_timeouts,
+                options.idle_after,
+                options.idle_in_transaction_after,
+            )
+        )
+
+    def interrupt(self) -> None:
+        """Forget what was suspected."""
+        self._finder.interrupt()
+
     def collect(self, snapshot: Sighting) -> Iterator[Sample]:
         """Yield counts and ages by reason."""
-        del snapshot
-        yield from ()
+        found = [
+            (
+                (c.client, c.client_addr, c.usename, c.application_name, c.datname, reason.value),
+                seconds,
+            )
+            for c, reason, seconds in self._finder.find(snapshot)
+        ]
+        yield from samples(ORPHANED, Counter(labels for labels, _ in found))
+        yield from samples(ORPHANED_AGE_MAX, oldest(found))
+        if snapshot.tcp_usable is not None:
+            yield Sample(TCP_TABLE_USABLE, (), int(snapshot.tcp_usable))

@@ -31,5 +31,11 @@ class ReplicationSlots(Collector[Replication]):
 
     def collect(self, snapshot: Replication) -> Iterator[Sample]:
         """Yield slots and WAL senders."""
-        del snapshot
-        yield from ()
+        for slot in snapshot.slots:
+            labels = slot.slot_name, slot.slot_type
+            yield Sample(SLOT_ACTIVE, labels, int(slot.active))
+            if slot.retained_bytes is not None:
+                # A new logical slot begins where the server will write next.
+                yield Sample(SLOT_RETAINED, labels, max(0.0, slot.retained_bytes))
+        yield Sample(WAL_SENDERS_USED, (), snapshot.wal_senders_used)
+        yield Sample(WAL_SENDERS_MAX, (), snapshot.wal_senders_max)

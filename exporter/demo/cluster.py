@@ -47,7 +47,8 @@ class Cluster:
     """A PostgreSQL server in a temporary folder, reachable over TCP and a Unix socket.
 
     Nobody needs a password. As root it runs as an unprivileged user. Nothing stays behind
-    when it is closed, nor when we are killed before that.
+    when it is closed, nor when we are killed before that. It starts empty, or on a copy of the
+    data folder `base`, such as a backup of another one.
     """
 
     def __init__(
@@ -55,8 +56,10 @@ class Cluster:
         bin_dir: Path | None = None,
         settings: Mapping[str, str] | None = None,
         port: int = 0,
+        base: Path | None = None,
     ) -> None:
         self._wanted_bin_dir = bin_dir
+        self._base = base
         self._settings = {**SETTINGS, **(settings or {})}
         self._wanted_port = port
         self._port = port
@@ -161,7 +164,10 @@ class Cluster:
         try:
             if self._account and not binaries.runnable(bin_dir, self._account):
                 bin_dir = binaries.copy_for(self._account, bin_dir, self.folder)
-            self._files.make(bin_dir)
+            if self._base is None:
+                self._files.make(bin_dir)
+            else:
+                self._files.copy(self._base)
         except BaseException:
             self.close()
             raise

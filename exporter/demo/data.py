@@ -1,6 +1,7 @@
 """A server's data folder: what initdb makes, and the files in it that we write and read."""
 
 import ctypes
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -58,6 +59,12 @@ class Data:
         with (self.path / "postgresql.conf").open("a") as file:
             file.write("include = 'pgconn.conf'\n")
         self.write_hba(())
+
+    def copy(self, base: Path) -> None:
+        """Make the folder as a copy of that of another server of Cluster's."""
+        shutil.copytree(base, self.path, symlinks=True)
+        if self._account:
+            self._account.own_tree(self.path)
 
     @property
     def version(self) -> int:

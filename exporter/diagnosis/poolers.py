@@ -4,7 +4,7 @@ PgBouncer closes the connection of a client that vanished in the middle of a que
 it; PostgreSQL goes on with the query. What it never listed says nothing about.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from exporter.snapshot import Session
@@ -18,16 +18,25 @@ class Verdict(NamedTuple):
     left: frozenset[int]
 
 
+class _End(NamedTuple):
+    """A connection as PostgreSQL and PgBouncer both tell it; port -1 is the Unix socket."""
+
+    pid: int
+    port: int | None
+
+
 class Pooler:
     """What one PgBouncer has said about its connections to PostgreSQL."""
 
     def __init__(self) -> None:
-        self._listed: frozenset[ServerRow] = frozenset()
-        self._known: set[ServerRow] = set()
+        self._listed: frozenset[_End] = frozenset()
+        self._known: set[_End] = set()
 
     def tell(self, servers: Iterable[ServerRow]) -> None:
         """Take the connections that it has now."""
-        self._listed = frozenset(servers)
+        self._listed = frozenset(
+            _End(row.remote_pid, -1 if row.local else row.local_port) for row in servers
+        )
         self._known |= self._listed
 
     def interrupt(self) -> None:
@@ -36,17 +45,13 @@ class Pooler:
         self._known.clear()
 
     def judge(self, sessions: Sequence[Session]) -> Verdict:
-        """Tell which of all sessions of the server it holds, and which it let go.
-
-        Forgets connections that the server has no session of any more.
-        """
-        theirs = {row: s.pid for s in sessions for row in _candidates(s) if row in self._known}
-        self._known &= theirs.keys() | self._listed
+        """Tell which of all sessions of the server it holds, and which it let go."""
+        if not self._known:
+            return Verdict(frozenset(), frozenset())
+        theirs = self._known.intersection(_End(s.pid, s.client_port) for s in sessions)
+        # What the server has no session of any more cannot be accused of anything.
+        self._known = theirs | self._listed
         return Verdict(
-            frozenset(pid for row, pid in theirs.items() if row in self._listed),
-            frozenset(pid for row, pid in theirs.items() if row not in self._listed),
+            frozenset(end.pid for end in theirs & self._listed),
+            frozenset(end.pid for end in theirs - self._listed),
         )
-
-
-def _candidates(session: Session) -> Collection[ServerRow]:
-    raise NotImplementedError

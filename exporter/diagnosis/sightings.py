@@ -1,12 +1,15 @@
 """One activity snapshot as the collectors see it: connections only, each with its client."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from exporter.diagnosis import clients as naming
+from exporter.diagnosis import sockets
+from exporter.diagnosis.blocking import SAFE_SNAPSHOT, Root, leader, wait_graph
 from exporter.diagnosis.clients import Clients
-from exporter.snapshot import CLIENT_BACKEND, Activity, Session
+from exporter.diagnosis.poolers import Pooler
+from exporter.snapshot import CLIENT_BACKEND, Activity, PreparedTransaction, Session
 
 IDLE = "idle"
 ACTIVE_STATES = frozenset({"active", "fastpath function call"})
@@ -15,6 +18,10 @@ STARTING = "starting"
 """Still logging in (18 on): nobody knows yet who it is."""
 NOT_BUSY_STATES = frozenset({IDLE, STARTING, "disabled", ""})
 """Not working for a client, or nobody knows (track_activities is off)."""
+
+PREPARED_CLIENT = "prepared transaction"
+"""The client of what is left of a session after PREPARE TRANSACTION."""
+PREPARED_STATE = "prepared"
 
 
 class Connected(NamedTuple):
@@ -29,13 +36,35 @@ class Connected(NamedTuple):
     state: str
 
 
+class RootBlocker(NamedTuple):
+    """Who blocks others and waits for nobody, how many wait behind, and for how long already.
+
+    `identity` are the values of the labels client to state; `age` is that of the transaction in
+    seconds, None where there is none (a lock of the session).
+    """
+
+    identity: tuple[str, ...]
+    victims: int
+    age: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """Every connection at one moment; `waits` has the seconds that the blocked ones wait."""
+    """Every connection at one moment, and what is known of them together.
+
+    `waits` has the seconds that the blocked ones wait, by pid; `depth` is the number of links of
+    the longest chain of waits. `gone` has the pids of those whose client seems to be gone, and
+    `held` of those that a watched pooler holds. `tcp_usable` is None where no TCP table is read.
+    """
 
     now: float
     connections: tuple[Connected, ...]
-    waits: Mapping[int, float]
+    waits: Mapping[int, float] = field(default_factory=dict)
+    roots: tuple[RootBlocker, ...] = ()
+    depth: int = 0
+    gone: frozenset[int] = frozenset()
+    held: frozenset[int] = frozenset()
+    tcp_usable: bool | None = None
 
 
 def age(since: float | None, now: float) -> float | None:
@@ -46,10 +75,16 @@ def age(since: float | None, now: float) -> float | None:
 
 
 class Observer:
-    """Make sightings of snapshots: name clients, and drop the labels that are not wanted."""
+    """Make sightings of snapshots: name clients, and drop the labels that are not wanted.
 
-    def __init__(self, clients: Clients, labels: Iterable[str]) -> None:
+    `poolers` are the watched PgBouncers in front of the server.
+    """
+
+    def __init__(
+        self, clients: Clients, labels: Iterable[str], poolers: Sequence[Pooler] = ()
+    ) -> None:
         self._clients = clients
+        self._poolers = poolers
         wanted = frozenset(labels)
         self._addr, self._user, self._application, self._database = (
             label in wanted for label in ("client_addr", "usename", "application_name", "datname")
@@ -59,10 +94,19 @@ class Observer:
         """Give the connections of a snapshot."""
         sessions = [s for s in activity.sessions if s.backend_type == CLIENT_BACKEND]
         names = self._clients.names(sessions, activity.own_pid)
+        connections = tuple(map(self._connected, sessions, names))
+        graph = wait_graph(activity)
+        usable, gone = _by_tcp(activity)
+        verdicts = [pooler.judge(sessions) for pooler in self._poolers]
         return Sighting(
             activity.now,
-            tuple(map(self._connected, sessions, names)),
+            connections,
             waits(activity),
+            tuple(self._roots(graph.roots, activity, connections)) if graph.roots else (),
+            graph.depth,
+            gone.union(*(verdict.left for verdict in verdicts)),
+            frozenset().union(*(verdict.held for verdict in verdicts)),
+            usable,
         )
 
     def _connected(self, session: Session, client: str) -> Connected:
@@ -76,6 +120,41 @@ class Observer:
             session.state or "",
         )
 
+    def _roots(
+        self, roots: Iterable[Root], activity: Activity, connections: Iterable[Connected]
+    ) -> Iterator[RootBlocker]:
+        """Yield the roots with their labels; who came after the sessions were read has none."""
+        known = {connected.session.pid: connected for connected in connections}
+        others = {s.pid: s for s in activity.sessions if s.pid not in known}
+        for blocker, victims in roots:
+            if isinstance(blocker, PreparedTransaction):
+                yield self._prepared(blocker, victims, activity.now)
+            elif blocker in known or blocker in others:
+                connected = known.get(blocker) or self._process(others[blocker])
+                began = age(connected.session.xact_start, activity.now)
+                yield RootBlocker(connected[1:], victims, began)
+
+    def _process(self, session: Session) -> Connected:
+        """Label a process of the server by what it is."""
+        connected = self._connected(session, session.backend_type or "")
+        # A process without a client has no address, though it looks like one of the socket.
+        return connected if session.client_port else connected._replace(client_addr="")
+
+    def _prepared(self, blocker: PreparedTransaction, victims: int, now: float) -> RootBlocker:
+        owner = blocker.owner if self._user else ""
+        datname = blocker.datname if self._database else ""
+        identity = (PREPARED_CLIENT, "", owner, "", datname, PREPARED_STATE)
+        return RootBlocker(identity, victims, age(blocker.prepared, now))
+
+
+def _by_tcp(activity: Activity) -> tuple[bool | None, frozenset[int]]:
+    """Tell whether the TCP table can be used, and whose clients are gone by it."""
+    if activity.tcp is None:
+        return None, frozenset()
+    if not sockets.usable(activity, activity.tcp):
+        return False, frozenset()
+    return True, sockets.gone(activity, activity.tcp)
+
 
 def waits(activity: Activity) -> dict[int, float]:
     """Give the seconds that each blocked session waits, by pid.
@@ -85,9 +164,9 @@ def waits(activity: Activity) -> dict[int, float]:
     """
     found: dict[int, float] = {}
     for session in activity.sessions:
-        if session.wait_event_type != "Lock" and session.wait_event != "SafeSnapshot":
+        if session.lock_wait is None and session.wait_event != SAFE_SNAPSHOT:
             continue
         since = session.wait_start if session.wait_start is not None else session.query_start
-        pid = session.leader_pid or session.pid
+        pid = leader(session)
         found[pid] = max(found.get(pid, 0.0), age(since, activity.now) or 0.0)
     return found

@@ -1,6 +1,8 @@
 """The reads of a PostgreSQL target."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from exporter.collectors import ACTIVITY, DATABASES, REPLICATION, SETTINGS, Options, StatementMeans
@@ -10,12 +12,13 @@ from exporter.diagnosis.poolers import Pooler
 from exporter.diagnosis.sightings import Observer
 from exporter.exposition import Sample
 from exporter.reads.base import ACTIVITY_READ, Read
-from exporter.server.activity import read_activity
+from exporter.server.activity import read_activity, read_port
 from exporter.server.connection import Connection
 from exporter.server.databases import read_databases
 from exporter.server.errors import PrivilegeError
 from exporter.server.replication import read_replication
 from exporter.server.settings import read_configuration
+from exporter.server.sockets import read_tcp_table
 from exporter.server.statements import grant_monitor, read_statements
 from exporter.snapshot import Activity, Statements
 
@@ -24,9 +27,9 @@ class ActivityRead(Read[Activity]):
     """The sessions; where other roles' are hidden, nothing is said rather than a part."""
 
     def __init__(self, options: Options, poolers: Sequence[Pooler]) -> None:
-        super().__init__(ACTIVITY_READ, read_activity, ())
-        del poolers
-        self._observer = Observer(Clients(options.groups), options.connection_labels)
+        fetch = read_with_tcp_table if options.proc else read_activity
+        super().__init__(ACTIVITY_READ, fetch, ())
+        self._observer = Observer(Clients(options.groups), options.connection_labels, poolers)
         self._watchers = tuple(collector(options) for collector in ACTIVITY)
 
     def collect(self, snapshot: Activity) -> Iterator[Sample]:
@@ -48,6 +51,10 @@ class ActivityRead(Read[Activity]):
         """Give what the server itself says that it took."""
         return min(elapsed, snapshot.server_seconds)
 
+    def own_seconds(self, snapshot: Activity) -> float:
+        """Give what reading the TCP table took us, off the event loop."""
+        return 0.0 if snapshot.tcp is None else snapshot.tcp.own_seconds
+
     def complaint(self, snapshot: Activity, connection: Connection) -> PrivilegeError | None:
         """Tell that other roles' sessions are hidden."""
         if not snapshot.limited:
@@ -56,6 +63,15 @@ class ActivityRead(Read[Activity]):
             "the sessions of other roles are hidden: no connection is counted",
             cure=grant_monitor(connection),
         )
+
+
+async def read_with_tcp_table(connection: Connection) -> Activity:
+    """Read every session, and then the sockets of the server's port."""
+    port = await read_port(connection)
+    activity = await read_activity(connection)
+    # In a thread: the kernel takes long to write the sockets of a busy host.
+    tcp = await asyncio.to_thread(read_tcp_table, port, activity.sessions, activity.own_pid)
+    return replace(activity, tcp=tcp)
 
 
 def postgresql_reads(options: Options, poolers: Sequence[Pooler] = ()) -> tuple[Read[Any], ...]:

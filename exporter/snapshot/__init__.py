@@ -5,7 +5,14 @@ A PostgreSQL row type's fields are the columns of its statement, in their order;
 server's clock, never ours.
 """
 
-from exporter.snapshot.activity import CLIENT_BACKEND, Activity, Session
+from exporter.snapshot.activity import (
+    CLIENT_BACKEND,
+    Activity,
+    PreparedLock,
+    PreparedTransaction,
+    Session,
+    TcpTable,
+)
 from exporter.snapshot.server import (
     Configuration,
     DatabaseRow,
@@ -26,6 +33,8 @@ __all__ = [
     "DatabaseRow",
     "Databases",
     "Limit",
+    "PreparedLock",
+    "PreparedTransaction",
     "ProbeResult",
     "Replication",
     "ReplicationSlot",
@@ -34,5 +43,6 @@ __all__ = [
     "StatementRow",
     "Statements",
     "StatementsInfo",
+    "TcpTable",
     "Timeout",
 ]

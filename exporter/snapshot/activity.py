@@ -1,5 +1,6 @@
 """The activity read: every session of a server, who waits for what, and what TCP knows."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -43,12 +44,63 @@ class Session(NamedTuple):
     seen_at: float
 
 
+class PreparedTransaction(NamedTuple):
+    """One row of pg_prepared_xacts."""
+
+    transaction: str
+    owner: str
+    datname: str
+    prepared: float
+
+
+class PreparedLock(NamedTuple):
+    """A lock that somebody waits for and a prepared transaction holds.
+
+    `lock` and `mode` are to be compared with `lock_wait` and `lock_mode` of a session; the rest
+    is the transaction's row of pg_prepared_xacts.
+    """
+
+    lock: str
+    mode: str
+    transaction: str
+    owner: str
+    datname: str
+    prepared: float
+
+    @property
+    def holder(self) -> PreparedTransaction:
+        """Give the transaction."""
+        return PreparedTransaction(*self[2:])
+
+
+@dataclass(frozen=True, slots=True)
+class TcpTable:
+    """What the server's host knows of the sockets of the server's port: /proc/net/tcp and tcp6.
+
+    `peers` has the state (two hexadecimal digits) by the address and port of the other end.
+    `same_processes` tells that pids of the server are pids here; `titles` are then the command
+    lines of the backends whose socket is not established, by pid. `own_seconds` is the processor
+    time that the look took us.
+    """
+
+    peers: Mapping[tuple[str, int], str]
+    same_processes: bool
+    titles: Mapping[int, str]
+    own_seconds: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """Every session of a server at one moment."""
+    """Every session of a server at one moment.
+
+    `prepared` is only filled where a prepared transaction blocks somebody; `tcp` is read after
+    the sessions, where the configuration asks for it.
+    """
 
     sessions: tuple[Session, ...]
     own_pid: int
+    prepared: tuple[PreparedLock, ...] = ()
+    tcp: TcpTable | None = None
 
     @property
     def now(self) -> float:

@@ -65,7 +65,9 @@ def active(pid: int = 1, /, **changes: str | float | list[int] | None) -> Sessio
 
 def waiting(pid: int = 1, /, **changes: str | float | list[int] | None) -> Session:
     """Make a connection that waits for a row lock."""
-    return active(pid, **{"wait_event_type": "Lock", "wait_event": "transactionid", **changes})
+    wait: Columns = {"wait_event_type": "Lock", "wait_event": "transactionid"}
+    lock: Columns = {"lock_wait": "(transactionid,77)", "lock_mode": "ShareLock"}
+    return active(pid, **{**wait, **lock, **changes})
 
 
 def activity(*sessions: Session, now: float = NOW, own_pid: int = -1) -> Activity:

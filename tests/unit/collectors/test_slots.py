@@ -1,5 +1,7 @@
 """The slots of a server, who takes them, and what the server is."""
 
+from dataclasses import replace
+
 import pytest
 
 from exporter.collectors import Options
@@ -85,7 +87,7 @@ def test_by_database_and_role_whatever_the_labels() -> None:
     """Labels that are dropped from the connections are not dropped from what they are about."""
     seen = sighting(session(1), session(2, usename="ops"))
     bare = [c._replace(usename="", datname="") for c in seen.connections]
-    found = told(SlotsUsed(Options()).collect(type(seen)(seen.now, tuple(bare), seen.waits)))
+    found = told(SlotsUsed(Options()).collect(replace(seen, connections=tuple(bare))))
     assert found["pgconn_role_connections", "ops"] == 1
     assert found["pgconn_database_connections", "shop"] == 2
 
