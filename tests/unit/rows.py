@@ -1,12 +1,13 @@
 """Hand-written rows, and what collectors make of them."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from exporter.diagnosis.clients import Clients, Group
 from exporter.diagnosis.sightings import Observer, Sighting
 from exporter.exposition import Distribution, Sample
-from exporter.snapshot import Activity, Session, StatementRow
+from exporter.snapshot import Activity, PreparedLock, Session, StatementRow
 
 NOW: Final = 1_700_000_000.0
 LABELS: Final = ("client_addr", "usename", "application_name", "datname")
@@ -76,9 +77,15 @@ def activity(*sessions: Session, now: float = NOW, own_pid: int = -1) -> Activit
     return Activity(tuple(seen), own_pid)
 
 
-def sighting(*sessions: Session, now: float = NOW, groups: Iterable[Group] = ()) -> Sighting:
+def sighting(
+    *sessions: Session,
+    now: float = NOW,
+    groups: Iterable[Group] = (),
+    prepared: tuple[PreparedLock, ...] = (),
+) -> Sighting:
     """Observe a snapshot of these and of a server process, with every label."""
     snapshot = activity(*sessions, session(0, backend_type="checkpointer"), now=now)
+    snapshot = replace(snapshot, prepared=prepared)
     return Observer(Clients(tuple(groups)), LABELS).observe(snapshot)
 
 

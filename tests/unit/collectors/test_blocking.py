@@ -4,15 +4,23 @@ from exporter.collectors import Options
 from exporter.collectors.blocking import Blocking
 from exporter.collectors.queries import Queries
 from exporter.diagnosis.clients import Group
+from exporter.snapshot import PreparedLock
 from tests.unit.rows import NOW, active, session, sighting, told, waiting
 
 GROUPS = (Group("api", (), (), ("app",)),)
 API = ("api", "app", "gunicorn", "shop")
 OPS = ("other", "ops", "psql", "shop")
 
-HOLDER = session(1, usename="ops", application_name="psql", state="idle in transaction")
+HOLDER = session(
+    1,
+    usename="ops",
+    application_name="psql",
+    state="idle in transaction",
+    xact_start=NOW - 30,
+)
+ROOT = ("other", "10.0.1.7", "ops", "psql", "shop", "idle in transaction")
 VICTIMS = (
-    waiting(2, query_start=NOW - 9, wait_start=NOW - 8),
+    waiting(2, query_start=NOW - 9, wait_start=NOW - 8, blockers=[1]),
     waiting(3, query_start=NOW - 4, wait_start=NOW - 3),
     waiting(4, usename="ops", application_name="psql", query_start=NOW - 2, wait_start=NOW - 1),
 )
@@ -26,12 +34,17 @@ def test_blocked_connections() -> None:
         ("pgconn_blocked_connections", *OPS): 1,
         ("pgconn_lock_wait_max_seconds", *API): 8,
         ("pgconn_lock_wait_max_seconds", *OPS): 1,
+        ("pgconn_root_blockers", *ROOT): 1,
+        ("pgconn_root_blocker_victims", *ROOT): 3,
+        ("pgconn_root_blocker_age_max_seconds", *ROOT): 30,
+        ("pgconn_blocking_depth_max",): 1,
     }
 
 
 def test_nobody_is_blocked() -> None:
-    """Without waits there are no series."""
-    assert told(Blocking(Options()).collect(sighting(HOLDER, active(2)))) == {}
+    """Without waits there are no series of anybody."""
+    seen = sighting(HOLDER, active(2))
+    assert told(Blocking(Options()).collect(seen)) == {("pgconn_blocking_depth_max",): 0}
 
 
 def test_only_connections_are_counted() -> None:
@@ -46,7 +59,48 @@ def test_only_connections_are_counted() -> None:
     assert told(Blocking(Options()).collect(seen)) == {
         ("pgconn_blocked_connections", *API): 1,
         ("pgconn_lock_wait_max_seconds", *API): 3,
+        ("pgconn_blocking_depth_max",): 1,
     }
+
+
+def test_roots_of_one_kind_are_one_series() -> None:
+    """Their victims add up, and the oldest transaction counts; a lock of the session has none."""
+    rows = (
+        session(1, xact_start=NOW - 5),
+        session(2, xact_start=NOW - 7),
+        session(3, application_name="cron", xact_start=None),
+        *(waiting(10 + pid, lock_wait=f"lock {pid}", blockers=[pid]) for pid in (1, 2, 3)),
+        waiting(20, lock_wait="lock 1"),
+    )
+    found = told(Blocking(Options()).collect(sighting(*rows, groups=GROUPS)))
+    api = ("api", "10.0.1.7", "app", "gunicorn", "shop", "idle")
+    cron = ("api", "10.0.1.7", "app", "cron", "shop", "idle")
+    assert found["pgconn_root_blockers", *api] == 2
+    assert found["pgconn_root_blocker_victims", *api] == 3
+    assert found["pgconn_root_blocker_age_max_seconds", *api] == 7
+    assert found["pgconn_root_blockers", *cron] == 1
+    assert ("pgconn_root_blocker_age_max_seconds", *cron) not in found
+
+
+def test_a_process_of_the_server_is_named_by_what_it_is() -> None:
+    """It has no client; neither has a prepared transaction, which has an owner."""
+    vacuum = active(
+        1,
+        backend_type="autovacuum worker",
+        usename=None,
+        application_name="",
+        client_addr=None,
+        client_port=None,
+        xact_start=NOW - 3,
+    )
+    first = waiting(2, lock_wait="table", lock_mode="ShareLock", blockers=[1])
+    second = waiting(3, lock_wait="xid", lock_mode="ShareLock", blockers=[0])
+    prepared = PreparedLock("xid", "ExclusiveLock", "730", "app", "shop", NOW - 90)
+    seen = sighting(vacuum, first, second, groups=GROUPS, prepared=(prepared,))
+    found = told(Blocking(Options()).collect(seen))
+    assert found["pgconn_root_blockers", "autovacuum worker", "", "", "", "shop", "active"] == 1
+    left = ("prepared transaction", "", "app", "", "shop", "prepared")
+    assert found["pgconn_root_blocker_age_max_seconds", *left] == 90
 
 
 def test_victims_and_culprits() -> None:
