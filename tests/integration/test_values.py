@@ -1,5 +1,6 @@
 """The values of every series are those that SQL gives, asked by another session."""
 
+import asyncio
 from collections import Counter
 from typing import Any, Final
 
@@ -212,7 +213,31 @@ async def test_churn_and_load(stage: Stage, dsn: dict[str, str]) -> None:
     assert last.value("pgconn_client_connections", client="api") == 0
 
 
+async def test_load_when_polls_are_late(stage: Stage, dsn: dict[str, str]) -> None:
+    """A poll that comes late counts the time that it is late for."""
+    await stage.open(Client("app", "gunicorn"), "idle in transaction", count=5)
+    load = {"client": "api", "state": "idle in transaction"}
+    async with watching(dsn, clients=CLIENTS) as watch:
+        start = await watch.after_poll()
+        [(own,)] = await stage.fetch(
+            "SELECT pid FROM pg_stat_activity WHERE application_name = 'pgconn-exporter'"
+        )
+        with stage.stopped_pid(own):
+            await asyncio.sleep(1)  # five polls of the interval, and less than the deadline
+        end = await watch.after_poll()
+    assert polls_of(end) - polls_of(start) < 5
+    grown = sum(end.all(SECONDS, **load).values()) - sum(start.all(SECONDS, **load).values())
+    assert grown == pytest.approx(5 * (polled_at(end) - polled_at(start)), rel=0.1)
+
+
 SECONDS: Final = "pgconn_session_seconds_total"
+
+
+def polls_of(scrape: Scrape) -> float:
+    """Give how often the activity was read."""
+    value = scrape.value("pgconn_poll_duration_seconds_count", collector="activity")
+    assert value is not None
+    return value
 
 
 def polled_at(scrape: Scrape) -> float:
