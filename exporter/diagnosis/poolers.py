@@ -30,7 +30,7 @@ class Pooler:
 
     def __init__(self) -> None:
         self._listed: frozenset[_End] = frozenset()
-        self._known: set[_End] = set()
+        self._known: set[_End] = set()  # listed since the last interruption
 
     def tell(self, servers: Iterable[ServerRow]) -> None:
         """Take the connections that it has now."""
@@ -40,18 +40,21 @@ class Pooler:
         self._known |= self._listed
 
     def interrupt(self) -> None:
-        """Forget everything: whoever answers next may be another process with other pools."""
-        self._listed = frozenset()
+        """Accuse nobody any more: whoever answers next may be another process with other pools.
+
+        What was held when we last knew is believed to be so until we know better.
+        """
         self._known.clear()
 
     def judge(self, sessions: Sequence[Session]) -> Verdict:
         """Tell which of all sessions of the server it holds, and which it let go."""
-        if not self._known:
+        if not (self._known or self._listed):
             return Verdict(frozenset(), frozenset())
-        theirs = self._known.intersection(_End(s.pid, s.client_port) for s in sessions)
+        there = {_End(s.pid, s.client_port) for s in sessions}
+        left = (self._known & there) - self._listed
         # What the server has no session of any more cannot be accused of anything.
-        self._known = theirs | self._listed
+        self._known &= there | self._listed
         return Verdict(
-            frozenset(end.pid for end in theirs & self._listed),
-            frozenset(end.pid for end in theirs - self._listed),
+            frozenset(end.pid for end in self._listed & there),
+            frozenset(end.pid for end in left),
         )

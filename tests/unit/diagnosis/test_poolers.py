@@ -76,10 +76,14 @@ def test_unix_socket() -> None:
     assert pooler.judge([row, active(2, client_port=5432)]) == verdict(set(), {1})
 
 
-def test_after_an_interruption_nothing_is_known() -> None:
+def test_after_an_interruption_nobody_is_accused() -> None:
     """Whoever answers next may be another process, whose pools are others."""
     pooler = Pooler()
+    pooler.tell(listed(1, 2))
     pooler.tell(listed(1))
     pooler.interrupt()
-    pooler.tell(listed(2))
-    assert pooler.judge(sessions(1, 2)) == verdict({2}, set())
+    assert pooler.judge(sessions(1, 2)) == verdict({1}, set())
+    pooler.tell(listed(3))
+    assert pooler.judge(sessions(1, 2, 3)) == verdict({3}, set())
+    pooler.tell(listed())
+    assert pooler.judge(sessions(1, 2, 3)) == verdict(set(), {3})

@@ -38,7 +38,7 @@ class Host:
         return read_tcp_table(self.port, sessions, own_pid=os.getpid())
 
 
-@pytest.fixture(params=filter(bindable, ["127.0.0.1", "::1", "::"]))
+@pytest.fixture(params=[name for name in ("127.0.0.1", "::1", "::") if bindable(name)])
 def host(request: pytest.FixtureRequest) -> Iterator[Host]:
     """Listen on IPv4, on IPv6, and on IPv6 for both."""
     address = request.param
