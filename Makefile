@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PROMETHEUS := .cache/prometheus/.ready
+PGBOUNCER := .cache/pgbouncer/.ready
+NETWORKS := .cache/networks.ready
 POSTGRES ?=
 UPGRADE ?=
 
@@ -17,7 +19,7 @@ help: ## tell what there is to make
 demo: $(READY) ## run a PostgreSQL, an application that leaks connections, and the exporter
 	@$(BIN)/pgconn-exporter demo
 
-test: $(READY) $(PROMETHEUS) ## run the unit and integration tests, with the floor of coverage
+test: $(READY) $(PROMETHEUS) $(PGBOUNCER) $(NETWORKS) ## run the unit and integration tests, with the floor of coverage
 	@$(BIN)/pytest --cov --cov-report=term
 
 unit: $(READY) ## run the unit tests: no server, seconds
@@ -43,7 +45,7 @@ generate: $(READY) ## write the files that the product generates
 check-generated: $(READY) ## fail where a generated file is stale
 	@$(BIN)/python -m tools.generated --check
 
-test-matrix: $(READY) $(PROMETHEUS) ## run the integration tests on each PostgreSQL (POSTGRES="13 18": on these)
+test-matrix: $(READY) $(PROMETHEUS) $(PGBOUNCER) $(NETWORKS) ## run the integration tests on each PostgreSQL (POSTGRES="13 18": on these)
 	@$(BIN)/python -m tools.matrix $(POSTGRES)
 
 bench: $(READY) ## measure what the exporter costs (BENCH=--quick: within a minute)
@@ -68,4 +70,13 @@ $(READY): pyproject.toml requirements-dev.lock tools/venv.py
 
 $(PROMETHEUS): tools/prometheus.py tools/debian.py | $(READY)
 	@$(BIN)/python -m tools.prometheus
+	@touch $@
+
+$(PGBOUNCER): tools/pgbouncer.py tools/debian.py | $(READY)
+	@$(BIN)/python -m tools.pgbouncer
+	@touch $@
+
+$(NETWORKS): tools/iproute2.py tools/debian.py | $(READY)
+	@$(BIN)/python -m tools.iproute2
+	@mkdir -p $(@D)
 	@touch $@

@@ -1,6 +1,7 @@
 """What the development environment takes from Debian's and Ubuntu's packages."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -42,8 +43,11 @@ def install(package: str, because: str) -> None:
     output(*apt, "install", "--yes", "--no-install-recommends", package)
 
 
-def unpack(packages: list[str], into: Path) -> None:
-    """Download packages and unpack them into a folder, without installing them; needs no root."""
+def unpack(packages: list[str], into: Path, *, libraries: bool = False) -> None:
+    """Download packages and unpack them into a folder, without installing them; needs no root.
+
+    `libraries` are those that they need, all but the C library: the system's belongs to its loader.
+    """
     for program in ("apt-get", "dpkg-deb"):
         if shutil.which(program) is None:
             sys.exit(f"{program} is missing: put the programs of {' '.join(packages)} on the PATH")
@@ -55,9 +59,21 @@ def unpack(packages: list[str], into: Path) -> None:
         conf.write_text(_APT_CONF.format(home=home))
         apt = ["apt-get", "-qq", "-c", str(conf)]
         run(*apt, "update")
-        run(*apt, "download", *packages, cwd=home)
+        wanted = _with_libraries(packages, conf) if libraries else packages
+        run(*apt, "download", *wanted, cwd=home)
         for archive in sorted(home.glob("*.deb")):
             run("dpkg-deb", "-x", str(archive), str(into))
+
+
+def _with_libraries(packages: list[str], conf: Path) -> list[str]:
+    """Return the packages, the libraries that they depend on, and what those depend on."""
+    found: set[str] = set()
+    new = set(packages)
+    while new:
+        found |= new
+        said = output("apt-cache", "-c", str(conf), "--important", "depends", *sorted(new))
+        new = set(re.findall(r"Depends: ((?:lib|zlib)\S+)", said)) - found - {"libc6"}
+    return sorted(found)
 
 
 def _administrator() -> list[str] | None:

@@ -51,20 +51,11 @@ def server_is_a_target(data: Keys) -> Iterator[Fault]:
             yield Fault((*path, "server"), f"{show(server)} is no postgresql target; {hint}")
 
 
-def pgbouncer_is_not_watched_yet(data: Keys) -> Iterator[Fault]:
-    """Refuse what the daemon cannot do yet. Delete this rule when it can."""
-    for path, target in _items(data, ("targets",)):
-        if _kind(target) == "pgbouncer":
-            message = "kind 'pgbouncer' is not watched by this version yet; remove this target"
-            yield Fault((*path, "kind"), message)
-
-
 _RULES: Final[tuple[Callable[[Keys], Iterator[Fault]], ...]] = (
     target_names_differ,
     client_names_differ,
     only_a_pgbouncer_has_a_server,
     server_is_a_target,
-    pgbouncer_is_not_watched_yet,
 )
 
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, LiteralString, NamedTuple, Self, TypeVar
+from typing import Any, ClassVar, LiteralString, NamedTuple, Self, TypeVar
 
 import psycopg
 from psycopg import pq, sql
@@ -94,12 +94,18 @@ def guards(deadline: float) -> dict[str, str]:
     }
 
 
-async def open_link(access: Access, deadline: float) -> Link:
-    """Connect and log in within a deadline in seconds; raise a PollError."""
+async def open_link(access: Access, deadline: float, *, simple: bool = False) -> Link:
+    """Connect and log in within a deadline in seconds; raise a PollError.
+
+    `simple` is for a server that knows the simple query protocol alone.
+    """
+    cursors = psycopg.AsyncClientCursor if simple else psycopg.AsyncCursor
     try:
         conninfo = access.conninfo(deadline)
         async with asyncio.timeout(deadline):
-            return await psycopg.AsyncConnection.connect(conninfo, autocommit=True)
+            return await psycopg.AsyncConnection.connect(
+                conninfo, autocommit=True, cursor_factory=cursors
+            )
     except TimeoutError:
         raise PollTimeoutError(f"no connection within {deadline:g} s") from None
     except OSError as error:
@@ -143,6 +149,10 @@ class Connection:
     `decode_seconds` is the processor time that we spent on the rows of the last statement.
     """
 
+    _access: Access
+    _simple: ClassVar[bool] = False
+    _tolerant_loader: ClassVar[type[Loader]] = TolerantTextLoader
+
     def __init__(self, link: Link, pid: int, deadline: float, expires: float) -> None:
         self._link = link
         self._deadline = deadline
@@ -155,18 +165,21 @@ class Connection:
 
     @classmethod
     async def open(cls, access: Access, deadline: float) -> Self:
-        """Connect, check that no pooler is in between, and put the guards up."""
+        """Connect, and make sure of what answers; raise a PollError."""
         expires = time.monotonic() + deadline
-        link = await open_link(access, deadline)
+        link = await open_link(access, deadline, simple=cls._simple)
         try:
-            return await cls._guarded(link, deadline, expires)
+            connection = await cls._checked(link, deadline, expires)
         except BaseException:
             abort(link)
             await link.close()
             raise
+        connection._access = access  # noqa: SLF001 - it is one of us
+        return connection
 
     @classmethod
-    async def _guarded(cls, link: Link, deadline: float, expires: float) -> Self:
+    async def _checked(cls, link: Link, deadline: float, expires: float) -> Self:
+        """Check that no pooler is in between, and put the guards up."""
         pid = link.info.backend_pid
         connection = cls(link, pid, deadline, expires)
         [(own_pid,)] = await connection.fetch("SELECT pg_catalog.pg_backend_pid()")
@@ -180,6 +193,20 @@ class Connection:
         await connection.fetch(TIMEOUT_QUERY, (limits["statement_timeout"],))
         await connection.fetch(GUARD_QUERY, (list(limits), list(limits.values())))
         return connection
+
+    async def log_in_anew(self) -> None:
+        """Replace our session by a new one; where that fails, keep it and raise a PollError.
+
+        What ALTER ROLE and ALTER DATABASE set reaches a session when it logs in, and only then.
+        """
+        try:
+            async with asyncio.timeout(max(0.0, self._expires - time.monotonic())):
+                fresh = await self.open(self._access, self._deadline)
+        except TimeoutError:
+            raise PollTimeoutError(f"no new session within {self._deadline:g} s") from None
+        link, self._link = self._link, fresh._link  # noqa: SLF001 - it is one of us
+        self.pid = fresh.pid
+        await link.close()
 
     def renew_deadline(self) -> None:
         """Begin a poll: all of its statements together must end within the deadline."""
@@ -209,6 +236,10 @@ class Connection:
             raise TypeError(f"{row.__name__} has fields {row._fields}, the statement {columns}")
         return tuple(map(row._make, rows))
 
+    async def fetch_table(self, query: LiteralString) -> Result:
+        """Run one statement whose columns vary; give their names, and the rows."""
+        return await self._fetch(query, ())
+
     async def _fetch(
         self, query: sql.SQL | sql.Composed | LiteralString, params: Sequence[object]
     ) -> Result:
@@ -216,7 +247,7 @@ class Connection:
             return await self._within_deadline(query, params)
         except UnicodeDecodeError:
             for name in ("text", "name"):
-                self._link.adapters.register_loader(name, TolerantTextLoader)
+                self._link.adapters.register_loader(name, self._tolerant_loader)
             return await self._within_deadline(query, params)
         except psycopg.Error as error:
             raise query_error(error, lost=self._link.closed) from None
@@ -243,11 +274,14 @@ class Connection:
         async with self._link.cursor(binary=True) as cursor:
             # Prepared from the first: we run the same few statements for ever.
             await cursor.execute(query, params, prepare=True)
-            started = time.thread_time()
-            columns = tuple(column.name for column in cursor.description or ())
-            rows = await cursor.fetchall()
-            self.decode_seconds = time.thread_time() - started
-            return columns, rows
+            return await self._result(cursor)
+
+    async def _result(self, cursor: psycopg.AsyncCursor[Any]) -> Result:
+        started = time.thread_time()
+        columns = tuple(column.name for column in cursor.description or ())
+        rows = await cursor.fetchall()
+        self.decode_seconds = time.thread_time() - started
+        return columns, rows
 
     async def _give_up(self, task: asyncio.Future[Result]) -> None:
         abort(self._link)

@@ -72,6 +72,12 @@ class MissingPreloadError(PollError):
     reason = "missing_preload"
 
 
+class OverriddenError(PollError):
+    """Our role, our database or our startup options hide what the server itself has set."""
+
+    reason = "overridden"
+
+
 class ConnectionLostError(PollError):
     """The connection that we kept is gone."""
 
@@ -94,11 +100,15 @@ REASONS: dict[str, type[PollError]] = {
         PrivilegeError,
         MissingExtensionError,
         MissingPreloadError,
+        OverriddenError,
         ConnectionLostError,
         QueryError,
     )
 }
 """Every reason there is, with its class."""
+
+CONSOLE_DENIED = r"FATAL:\s+not allowed\b"
+"""What PgBouncer's console says to a user who is in neither stats_users nor admin_users."""
 
 # libpq does not tell the SQLSTATE of a failed connection: only the server's words remain.
 _CONNECT_MESSAGES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
@@ -116,6 +126,10 @@ _CONNECT_MESSAGES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"permission denied for database", "42501"),
         (r"the database system is ", "57P03"),
         (r"no more connections allowed", "08P01"),  # PgBouncer's max_client_conn
+        (CONSOLE_DENIED, "28000"),
+        (r"FATAL:  no such database: ", "3D000"),  # PgBouncer's too
+        (r"FATAL:  SASL authentication failed", "28P01"),
+        (r'FATAL:  "trust" authentication failed', "28000"),  # an unknown user of PgBouncer's
     )
 )
 

@@ -1,4 +1,7 @@
-"""What a PgBouncer's console shows. Times in seconds; columns are taken by their names."""
+"""What a PgBouncer's console shows. Times in seconds; columns are taken by their names.
+
+The console itself, which PgBouncer lists as a database, is left out everywhere.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +31,7 @@ class ServerRow(NamedTuple):
 
 
 class DatabaseRow(NamedTuple):
-    """One row of SHOW DATABASES; a limit of 0 is none."""
+    """One row of SHOW DATABASES; a limit, or a pool's size, of 0 is none."""
 
     database: str
     pool_size: int
@@ -39,14 +42,27 @@ class DatabaseRow(NamedTuple):
     disabled: bool
 
 
+class UserRow(NamedTuple):
+    """One row of SHOW USERS (1.25 on): what a user's pools have instead of their database's."""
+
+    user: str
+    pool_size: int | None
+    reserve_size: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class Pools:
-    """The pools at one moment, their databases, and their connections to PostgreSQL."""
+    """The pools at one moment, their databases, and their connections to PostgreSQL.
+
+    `paused` tells that all of PgBouncer is paused or suspended (1.19 on).
+    """
 
     pools: tuple[PoolRow, ...]
     databases: tuple[DatabaseRow, ...]
     servers: tuple[ServerRow, ...]
     clients_used: int
+    users: tuple[UserRow, ...] = ()
+    paused: bool = False
 
 
 class ClientRow(NamedTuple):

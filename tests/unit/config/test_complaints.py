@@ -56,8 +56,6 @@ config.yaml:11: targets[0].connection_labels[2]: must be one of 'client_addr', '
 config.yaml:12: targets[0].password: unknown key 'password'; did you mean 'password_file'?
 config.yaml:13: targets[1].name: there is a target 'orders' already: targets[0]
 config.yaml:14: targets[1].dsn: the environment variable FOO is not set
-config.yaml:15: targets[1].kind: kind 'pgbouncer' is not watched by this version yet; remove this \
-target
 config.yaml:16: targets[1].server: 'order' is no postgresql target; name one that is
 config.yaml:17: targets[1].statements: must be a group of keys, not one value
 config.yaml:18: targets[2]: must be a group of keys, not one value
@@ -195,18 +193,6 @@ def test_server_of_a_pgbouncer(second: str, words: str) -> None:
     - {{name: pool, kind: pgbouncer, dsn: service=b, {second}}}
     """
     assert words in [problem.message for problem in problems(text)]
-
-
-def test_pgbouncer_is_not_watched_yet() -> None:
-    """A good PgBouncer target is refused for the one reason that goes away."""
-    text = """
-    targets:
-    - {name: orders, dsn: service=a}
-    - {name: pool, kind: pgbouncer, dsn: service=b, server: orders}
-    """
-    (problem,) = problems(text)
-    assert (problem.line, problem.path) == (4, "targets[1].kind")
-    assert problem.message.endswith("is not watched by this version yet; remove this target")
 
 
 def test_client_names_within_one_list() -> None:

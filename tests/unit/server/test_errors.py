@@ -46,6 +46,10 @@ REFUSALS = {
     'permission denied for database "shop"\nDETAIL:  User does not have CONNECT privilege.': (
         "42501"
     ),
+    "not allowed": "28000",
+    '"trust" authentication failed': "28000",
+    "SASL authentication failed": "28P01",
+    "no such database: gone": "3D000",
     "the database system is starting up": "57P03",
     "the database system is shutting down": "57P03",
     "the database system is in recovery mode": "57P03",
