@@ -16,8 +16,9 @@ SESSIONS = counter(
 SESSIONS_ENDED = counter(
     "pgconn_database_sessions_ended_total",
     "Sessions that ended otherwise than by their client's goodbye: abandoned (the client"
-    " vanished), fatal (an error or a timeout), killed (by an administrator). Counted when the"
-    " session ends, not when its client does (14 on).",
+    " vanished), fatal (an error, a timeout, or a client that was found gone in the middle of a"
+    " query), killed (by an administrator). Counted when the session ends, not when its client"
+    " does (14 on).",
     ["datname", "reason"],
 )
 SESSION_SECONDS = counter(
