@@ -21,6 +21,7 @@ from exporter.collectors import (
     REPLICATION,
     SETTINGS,
     StatementMeans,
+    Timeouts,
     polling,
 )
 from exporter.collectors.base import Collector
@@ -29,7 +30,7 @@ from exporter.exposition import SERIES_FOLDED, UP, Metric
 
 READS: Final[Mapping[str, tuple[type[Collector[Any]], ...]]] = {
     "activity": (*ACTIVITY, *PGBOUNCER_POOLS),
-    "settings": (*SETTINGS, *PGBOUNCER_SETTINGS),
+    "settings": (*SETTINGS, Timeouts, *PGBOUNCER_SETTINGS),
     "databases": (*DATABASES, *PGBOUNCER_TRAFFIC),
     "probe": PROBE,
     "statements": (StatementMeans,),
@@ -57,6 +58,11 @@ What each metric means, and the read that feeds it. How often a read is done is 
   leaves them out. Those of `pgconn_database_connections` and `pgconn_role_connections` stay.
 - Only client backends count as connections: no walsender, no parallel or background worker.
 - Ages are seconds on the server's clock. Times of polls and of the probe are on ours.
+- How the `reason` of an orphaned connection is told is in the
+  [architecture](architecture.md#when-is-a-connection-orphaned), what each `rule` of a timeout
+  means in the [configuration](configuration.md#what-a-client-does-by-itself).
+- `database` and `user` are PgBouncer's words for its pools. They need not be those of the server
+  behind it.
 - A gauge's series exists only while it is true. What vanished from the server is gone at the next
   poll; what a failed read has said is gone at once.
 - Where `pgconn_privileges_limited` is 1, everything else that the activity read feeds is absent:

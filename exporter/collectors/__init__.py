@@ -42,7 +42,7 @@ ACTIVITY: Final[tuple[type[Collector[Sighting]], ...]] = (
     Blocking,
     Queries,
 )
-SETTINGS: Final[tuple[type[Collector[Configuration]], ...]] = (Server, SlotsConfigured, Timeouts)
+SETTINGS: Final[tuple[type[Collector[Configuration]], ...]] = (Server, SlotsConfigured)
 DATABASES: Final[tuple[type[Collector[Databases]], ...]] = (ConnectionLimits, DatabaseSessions)
 REPLICATION: Final[tuple[type[Collector[Replication]], ...]] = (ReplicationSlots,)
 PROBE: Final[tuple[type[Collector[ProbeResult]], ...]] = (Probe,)
@@ -55,6 +55,7 @@ PGBOUNCER_SETTINGS: Final[tuple[type[Collector[PgBouncerConfiguration]], ...]] =
 
 _TABLES: Final[tuple[Table, ...]] = (
     SETTINGS,
+    (Timeouts,),
     PROBE,
     ACTIVITY,
     DATABASES,
@@ -83,4 +84,5 @@ __all__ = [
     "SETTINGS",
     "Options",
     "StatementMeans",
+    "Timeouts",
 ]

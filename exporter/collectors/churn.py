@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from exporter.collectors.base import Collector, Options, counter, samples
-from exporter.diagnosis.sightings import STARTING, Sighting
+from exporter.diagnosis.sightings import Sighting
+from exporter.diagnosis.states import STARTING
 from exporter.exposition import Sample
 
 OPENED = counter(

@@ -7,7 +7,8 @@ from typing import Final
 
 from exporter.collectors.base import Collector, Options, gauge, samples
 from exporter.diagnosis.peaks import Peak
-from exporter.diagnosis.sightings import IDLE, NOT_BUSY_STATES, Sighting, age
+from exporter.diagnosis.sightings import Sighting, age
+from exporter.diagnosis.states import IDLE, NOT_BUSY_STATES
 from exporter.exposition import Distribution, Fold, Kind, Metric, Sample
 
 IDENTITY: Final = ("client", "client_addr", "usename", "application_name", "datname", "state")

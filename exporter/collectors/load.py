@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from exporter.collectors.base import Collector, Options, counter, samples
-from exporter.diagnosis.sightings import NOT_BUSY_STATES, Sighting
+from exporter.diagnosis.sightings import Sighting
+from exporter.diagnosis.states import NOT_BUSY_STATES
 from exporter.exposition import Sample
 
 SESSION_SECONDS = counter(

@@ -6,7 +6,8 @@ from typing import Final
 
 from exporter.collectors.base import Collector, gauge, samples
 from exporter.collectors.connections import oldest
-from exporter.diagnosis.sightings import ACTIVE_STATES, Sighting, age
+from exporter.diagnosis.sightings import Sighting, age
+from exporter.diagnosis.states import ACTIVE_STATES
 from exporter.exposition import Fold, Sample
 
 LABELS: Final = ("client", "usename", "application_name", "datname", "blocked")

@@ -5,7 +5,8 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from exporter.diagnosis.clients import OWN_CLIENT
-from exporter.diagnosis.sightings import ACTIVE_STATES, IDLE, Connected, Sighting, age
+from exporter.diagnosis.sightings import Connected, Sighting, age
+from exporter.diagnosis.states import ACTIVE_STATES, IDLE
 
 
 class Reason(StrEnum):

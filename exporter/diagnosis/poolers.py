@@ -29,7 +29,7 @@ class Pooler:
     """What one PgBouncer has said about its connections to PostgreSQL."""
 
     def __init__(self) -> None:
-        self._listed: frozenset[_End] = frozenset()
+        self._listed: frozenset[_End] | None = None  # not asked yet
         self._known: set[_End] = set()  # listed since the last interruption
 
     def tell(self, servers: Iterable[ServerRow]) -> None:
@@ -44,10 +44,16 @@ class Pooler:
 
         What was held when we last knew is believed to be so until we know better.
         """
+        self._listed = self._listed or frozenset()
         self._known.clear()
 
     def judge(self, sessions: Sequence[Session]) -> Verdict:
-        """Tell which of all sessions of the server it holds, and which it let go."""
+        """Tell which of all sessions of the server it holds, and which it let go.
+
+        Before it was asked for the first time, every one may be its own.
+        """
+        if self._listed is None:
+            return Verdict(frozenset(s.pid for s in sessions), frozenset())
         if not (self._known or self._listed):
             return Verdict(frozenset(), frozenset())
         there = {_End(s.pid, s.client_port) for s in sessions}

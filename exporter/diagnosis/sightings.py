@@ -11,14 +11,6 @@ from exporter.diagnosis.clients import Clients
 from exporter.diagnosis.poolers import Pooler
 from exporter.snapshot import CLIENT_BACKEND, Activity, PreparedTransaction, Session
 
-IDLE = "idle"
-ACTIVE_STATES = frozenset({"active", "fastpath function call"})
-"""The states in which a query runs."""
-STARTING = "starting"
-"""Still logging in (18 on): nobody knows yet who it is."""
-NOT_BUSY_STATES = frozenset({IDLE, STARTING, "disabled", ""})
-"""Not working for a client, or nobody knows (track_activities is off)."""
-
 PREPARED_CLIENT = "prepared transaction"
 """The client of what is left of a session after PREPARE TRANSACTION."""
 PREPARED_STATE = "prepared"
@@ -85,6 +77,7 @@ class Observer:
     ) -> None:
         self._clients = clients
         self._poolers = poolers
+        self._tcp_usable: bool | None = None  # as of the last look
         wanted = frozenset(labels)
         self._addr, self._user, self._application, self._database = (
             label in wanted for label in ("client_addr", "usename", "application_name", "datname")
@@ -96,7 +89,7 @@ class Observer:
         names = self._clients.names(sessions, activity.own_pid)
         connections = tuple(map(self._connected, sessions, names))
         graph = wait_graph(activity)
-        usable, gone = _by_tcp(activity)
+        gone = self._gone_by_tcp(activity)
         verdicts = [pooler.judge(sessions) for pooler in self._poolers]
         return Sighting(
             activity.now,
@@ -106,8 +99,15 @@ class Observer:
             graph.depth,
             gone.union(*(verdict.left for verdict in verdicts)),
             frozenset().union(*(verdict.held for verdict in verdicts)),
-            usable,
+            self._tcp_usable,
         )
+
+    def _gone_by_tcp(self, activity: Activity) -> frozenset[int]:
+        """Give whose clients are gone by the TCP table, if it was read and can be used."""
+        if activity.tcp is None:
+            return frozenset()
+        self._tcp_usable = sockets.usable(activity, activity.tcp)
+        return sockets.gone(activity, activity.tcp) if self._tcp_usable else frozenset()
 
     def _connected(self, session: Session, client: str) -> Connected:
         return Connected(
@@ -145,15 +145,6 @@ class Observer:
         datname = blocker.datname if self._database else ""
         identity = (PREPARED_CLIENT, "", owner, "", datname, PREPARED_STATE)
         return RootBlocker(identity, victims, age(blocker.prepared, now))
-
-
-def _by_tcp(activity: Activity) -> tuple[bool | None, frozenset[int]]:
-    """Tell whether the TCP table can be used, and whose clients are gone by it."""
-    if activity.tcp is None:
-        return None, frozenset()
-    if not sockets.usable(activity, activity.tcp):
-        return False, frozenset()
-    return True, sockets.gone(activity, activity.tcp)
 
 
 def waits(activity: Activity) -> dict[int, float]:

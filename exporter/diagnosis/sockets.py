@@ -7,6 +7,7 @@ reads or writes, which a long query does not.
 
 from typing import Final
 
+from exporter.diagnosis.states import ACTIVE_STATES
 from exporter.snapshot import CLIENT_BACKEND, Activity, Session, TcpTable
 
 ESTABLISHED: Final = "01"
@@ -21,12 +22,25 @@ def usable(activity: Activity, table: TcpTable) -> bool:
     Elsewhere every session would look as if its socket had been reset. So a session that surely
     lives has to be in the table: our own, or any other if we come over the Unix socket.
     """
-    witnesses = [s for s in activity.sessions if s.pid == activity.own_pid]
-    if not any(_by_tcp(s) for s in witnesses):
-        if table.same_processes:
-            return True  # it is our own backend's table
-        witnesses = [s for s in activity.sessions if _by_tcp(s)]
-    return any(_state(s, table) == ESTABLISHED for s in witnesses if _by_tcp(s))
+    own = [s for s in activity.sessions if s.pid == activity.own_pid and _by_tcp(s)]
+    if not own and table.same_processes:
+        return True  # it is our own backend's table
+    return any(_state(s, table) == ESTABLISHED for s in own or activity.sessions if _by_tcp(s))
+
+
+def suspects(activity: Activity, since: float) -> tuple[Session, ...]:
+    """Give the sessions whose client may be gone: their queries run since a time at least.
+
+    A session that does not run a query ends with its client, and a short query ends by itself.
+    """
+    return tuple(
+        s
+        for s in activity.sessions
+        if s.query_start is not None
+        and s.query_start <= since
+        and s.state in ACTIVE_STATES
+        and _by_tcp(s)
+    )
 
 
 def gone(activity: Activity, table: TcpTable) -> frozenset[int]:
@@ -37,7 +51,7 @@ def gone(activity: Activity, table: TcpTable) -> frozenset[int]:
     return frozenset(
         s.pid
         for s in activity.sessions
-        if _by_tcp(s) and _state(s, table) in _GONE and _is_backend(s, table)
+        if s.pid in table.asked and _state(s, table) in _GONE and _is_backend(s, table)
     )
 
 

@@ -5,32 +5,44 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from exporter.collectors import ACTIVITY, DATABASES, REPLICATION, SETTINGS, Options, StatementMeans
+from exporter.collectors import (
+    ACTIVITY,
+    DATABASES,
+    REPLICATION,
+    SETTINGS,
+    Options,
+    StatementMeans,
+    Timeouts,
+)
 from exporter.collectors.polling import PRIVILEGES_LIMITED
 from exporter.diagnosis.clients import Clients
 from exporter.diagnosis.poolers import Pooler
 from exporter.diagnosis.sightings import Observer
+from exporter.diagnosis.sockets import suspects
+from exporter.diagnosis.timeouts import Logins
 from exporter.exposition import Sample
 from exporter.reads.base import ACTIVITY_READ, Read
 from exporter.server.activity import read_activity, read_port
 from exporter.server.connection import Connection
 from exporter.server.databases import read_databases
-from exporter.server.errors import PrivilegeError
+from exporter.server.errors import OverriddenError, PrivilegeError
 from exporter.server.replication import read_replication
-from exporter.server.settings import read_configuration
+from exporter.server.settings import overridden, read_configuration
 from exporter.server.sockets import read_tcp_table
 from exporter.server.statements import grant_monitor, read_statements
-from exporter.snapshot import Activity, Statements
+from exporter.snapshot import Activity, Configuration, Statements
 
 
 class ActivityRead(Read[Activity]):
     """The sessions; where other roles' are hidden, nothing is said rather than a part."""
 
     def __init__(self, options: Options, poolers: Sequence[Pooler]) -> None:
-        fetch = read_with_tcp_table if options.proc else read_activity
+        fetch = self._read_with_tcp_table if options.proc else read_activity
         super().__init__(ACTIVITY_READ, fetch, ())
+        self._looked_at: float | None = None
         self._observer = Observer(Clients(options.groups), options.connection_labels, poolers)
         self._watchers = tuple(collector(options) for collector in ACTIVITY)
+        self.logins = Logins()
 
     def collect(self, snapshot: Activity) -> Iterator[Sample]:
         """Yield the samples of every collector, of connections with their clients named."""
@@ -39,13 +51,30 @@ class ActivityRead(Read[Activity]):
             self.interrupt()
             return
         sighting = self._observer.observe(snapshot)
+        self.logins.see(sighting)
         for collector in self._watchers:
             yield from collector.collect(sighting)
 
     def interrupt(self) -> None:
         """Tell the collectors that the next snapshot does not follow the last one."""
+        self._looked_at = None
         for collector in self._watchers:
             collector.interrupt()
+
+    async def _read_with_tcp_table(self, connection: Connection) -> Activity:
+        """Read every session, and the sockets of those that run a query since the last poll.
+
+        The first time, it is only to see whether the table can be used.
+        """
+        activity = await read_activity(connection)
+        since, self._looked_at = self._looked_at, activity.now
+        suspected = () if since is None else suspects(activity, since)
+        if since is not None and not suspected:
+            return activity
+        port = await read_port(connection)
+        [own] = [s for s in activity.sessions if s.pid == activity.own_pid]
+        # In a thread: the kernel takes long to walk through the sockets of a busy host.
+        return replace(activity, tcp=await asyncio.to_thread(read_tcp_table, port, suspected, own))
 
     def server_seconds(self, snapshot: Activity, elapsed: float) -> float:
         """Give what the server itself says that it took."""
@@ -65,13 +94,16 @@ class ActivityRead(Read[Activity]):
         )
 
 
-async def read_with_tcp_table(connection: Connection) -> Activity:
-    """Read every session, and then the sockets of the server's port."""
-    port = await read_port(connection)
-    activity = await read_activity(connection)
-    # In a thread: the kernel takes long to write the sockets of a busy host.
-    tcp = await asyncio.to_thread(read_tcp_table, port, activity.sessions, activity.own_pid)
-    return replace(activity, tcp=tcp)
+class SettingsRead(Read[Configuration]):
+    """What a server is, and its timeouts; what our own login hides of them is missing."""
+
+    def __init__(self, options: Options, logins: Logins) -> None:
+        collectors = [collector(options) for collector in SETTINGS]
+        super().__init__("settings", read_configuration, [*collectors, Timeouts(options, logins)])
+
+    def complaint(self, snapshot: Configuration, connection: Connection) -> OverriddenError | None:
+        """Tell which of the server's timeouts are hidden."""
+        return overridden(snapshot, connection)
 
 
 def postgresql_reads(options: Options, poolers: Sequence[Pooler] = ()) -> tuple[Read[Any], ...]:
@@ -84,9 +116,10 @@ def postgresql_reads(options: Options, poolers: Sequence[Pooler] = ()) -> tuple[
     async def fetch_statements(connection: Connection) -> Statements:
         return await read_statements(connection, statements.choose)
 
+    activity = ActivityRead(options, poolers)
     return (
-        ActivityRead(options, poolers),
-        Read("settings", read_configuration, [collector(options) for collector in SETTINGS]),
+        activity,
+        SettingsRead(options, activity.logins),
         Read("databases", read_databases, [collector(options) for collector in DATABASES]),
         Read("statements", fetch_statements, [statements]),
         Read("replication", read_replication, [collector(options) for collector in REPLICATION]),

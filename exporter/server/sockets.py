@@ -7,13 +7,13 @@ own backend, we see the right ones even where the server's namespace is not ours
 import contextlib
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from socket import AF_INET, AF_INET6, inet_ntop
 from typing import Final
 
-from exporter.snapshot import CLIENT_BACKEND, Session, TcpTable
+from exporter.snapshot import Session, TcpTable
 
 _PROC: Final = Path("/proc")
 _ESTABLISHED: Final = "01"
@@ -21,18 +21,27 @@ _MAPPED: Final = "::ffff:"
 """What an IPv4 address begins with on an IPv6 socket."""
 
 
-def read_tcp_table(port: int, sessions: Iterable[Session], own_pid: int) -> TcpTable:
-    """Read the sockets of a server's port; an empty table where that is not possible.
+def read_tcp_table(port: int, suspects: Sequence[Session], own: Session) -> TcpTable:
+    """Look for the sockets of sessions at a server's port; `own` is our session.
 
-    Blocks for as long as the kernel needs to write all of its sockets: 50 ms for 20,000.
+    Gives an empty table where that is not possible. Blocks for as long as the kernel needs to
+    walk through all of its sockets, which are not the server's alone: 5 ms and more.
     """
     started = time.thread_time()
-    backends = [s for s in sessions if s.backend_type == CLIENT_BACKEND]
-    same = any(_is_backend(s) for s in backends if s.pid == own_pid)
-    peers = _peers(_PROC / (str(own_pid) if same else "self") / "net", port)
-    suspects = [s for s in backends if (s.client_port or 0) > 0 and not _established(s, peers)]
-    titles = {s.pid: _title(s.pid) for s in suspects} if same else {}
-    return TcpTable(peers, same, titles, time.thread_time() - started)
+    same = _is_backend(own)
+    folder = _PROC / (str(own.pid) if same else "self") / "net"
+    wanted = [s for s in (own, *suspects) if (s.client_port or 0) > 0]
+    peers = _peers(folder / "tcp", port)
+    if not wanted or any(_end(s) not in peers for s in wanted):
+        peers |= _peers(folder / "tcp6", port)
+    dead = [s for s in suspects if peers.get(_end(s)) != _ESTABLISHED]
+    return TcpTable(
+        asked=frozenset(s.pid for s in suspects),
+        peers=peers,
+        same_processes=same,
+        titles={s.pid: _title(s.pid) for s in dead} if same else {},
+        own_seconds=time.thread_time() - started,
+    )
 
 
 def _is_backend(session: Session) -> bool:
@@ -52,34 +61,33 @@ def _title(pid: int) -> str:
     return ""
 
 
-def _established(session: Session, peers: dict[tuple[str, int], str]) -> bool:
-    return peers.get((session.client_addr or "", session.client_port or 0)) == _ESTABLISHED
+def _end(session: Session) -> tuple[str, int]:
+    return session.client_addr or "", session.client_port or 0
 
 
-def _peers(folder: Path, port: int) -> dict[tuple[str, int], str]:
+def _peers(table: Path, port: int) -> dict[tuple[str, int], str]:
     """Give the state of the sockets at our end of a port, by their other end.
 
     Should two addresses of the server have the same other end, the one that lives counts.
     """
     peers: dict[tuple[str, int], str] = {}
-    for peer, state in _sockets(folder, port):
+    for peer, state in _sockets(table, port):
         if peers.get(peer) != _ESTABLISHED:
             peers[peer] = state
     return peers
 
 
-def _sockets(folder: Path, port: int) -> Iterator[tuple[tuple[str, int], str]]:
+def _sockets(table: Path, port: int) -> Iterator[tuple[tuple[str, int], str]]:
     """Yield the other end and the state of each socket whose own port is that one."""
     # Looked for before anything is parsed: most of a busy host's sockets are not the server's.
-    mark = f":{port:04X} ".encode()
-    for name in ("tcp", "tcp6"):
-        with contextlib.suppress(OSError):  # without IPv6, there is no tcp6
-            for line in (folder / name).read_bytes().splitlines():
-                if mark in line:
-                    _, own, other, state, *_ = line.decode("ascii").split()
-                    if own.endswith(f":{port:04X}"):
-                        address, _, other_port = other.partition(":")
-                        yield (_address(address), int(other_port, 16)), state
+    mark = f":{port:04X} "
+    with contextlib.suppress(OSError):  # without IPv6, there is no tcp6
+        for line in table.read_bytes().splitlines():
+            if mark.encode() in line:
+                _, own, other, state, *_ = line.decode("ascii").split()
+                if f"{own} ".endswith(mark):
+                    address, _, other_port = other.partition(":")
+                    yield (_address(address), int(other_port, 16)), state
 
 
 @lru_cache(maxsize=4096)

@@ -77,12 +77,14 @@ class PreparedLock(NamedTuple):
 class TcpTable:
     """What the server's host knows of the sockets of the server's port: /proc/net/tcp and tcp6.
 
-    `peers` has the state (two hexadecimal digits) by the address and port of the other end.
-    `same_processes` tells that pids of the server are pids here; `titles` are then the command
-    lines of the backends whose socket is not established, by pid. `own_seconds` is the processor
-    time that the look took us.
+    `asked` are the pids of the sessions whose sockets were looked for. `peers` has the state (two
+    hexadecimal digits) by the address and port of the other end. `same_processes` tells that pids
+    of the server are pids here; `titles` are then the command lines of those who were asked for
+    and whose socket is not established, by pid. `own_seconds` is the processor time that it took
+    us.
     """
 
+    asked: frozenset[int]
     peers: Mapping[tuple[str, int], str]
     same_processes: bool
     titles: Mapping[int, str]
@@ -94,7 +96,7 @@ class Activity:
     """Every session of a server at one moment.
 
     `prepared` is only filled where a prepared transaction blocks somebody; `tcp` is read after
-    the sessions, where the configuration asks for it.
+    the sessions, where the configuration asks for it and somebody is suspected.
     """
 
     sessions: tuple[Session, ...]

@@ -236,6 +236,7 @@ def test_reasons() -> None:
         "privilege",
         "missing_extension",
         "missing_preload",
+        "overridden",
         "connection_lost",
         "query",
     }

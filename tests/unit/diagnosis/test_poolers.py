@@ -26,9 +26,16 @@ def verdict(held: set[int], left: set[int]) -> Verdict:
 def test_what_it_lists_it_holds() -> None:
     """Others did not come through it, as far as it says."""
     pooler = Pooler()
-    assert pooler.judge(sessions(1)) == NOTHING
     pooler.tell(listed(1, 2))
     assert pooler.judge([*sessions(1, 2), session(3)]) == verdict({1, 2}, set())
+
+
+def test_before_it_was_asked_it_may_hold_all() -> None:
+    """When we start, the server may be read first; a pooler that does not answer holds nobody."""
+    pooler = Pooler()
+    assert pooler.judge(sessions(1, 2)) == verdict({1, 2}, set())
+    pooler.interrupt()
+    assert pooler.judge(sessions(1, 2)) == NOTHING
 
 
 def test_what_it_listed_and_lists_no_more_has_lost_its_client() -> None:

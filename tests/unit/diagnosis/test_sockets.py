@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from exporter.diagnosis.sockets import CLOSE_WAIT, ESTABLISHED, gone, usable
+from exporter.diagnosis.sockets import CLOSE_WAIT, ESTABLISHED, gone, suspects, usable
 from exporter.snapshot import Session, TcpTable
-from tests.unit.rows import active, activity, session
+from tests.unit.rows import NOW, active, activity, session
 
 OURS = active(7, client_addr="127.0.0.1", client_port=60_007)
 OURS_BY_SOCKET = active(7, client_addr=None, client_port=-1)
@@ -14,6 +14,7 @@ OUR_PEER = {("127.0.0.1", 60_007): ESTABLISHED}
 LIVING = active(1, client_addr="10.0.1.7", client_port=40_001)
 KILLED = active(2, client_addr="10.0.1.7", client_port=40_002)
 RESET = active(3, client_addr="2001:db8::5", client_port=40_003)
+ASKED = frozenset({1, 2, 3})
 PEERS = {
     **OUR_PEER,
     ("10.0.1.7", 40_001): ESTABLISHED,
@@ -28,7 +29,7 @@ def table(
     titles = {
         s.pid: f"postgres: app shop {s.client_addr}({s.client_port}) SELECT\0" for s in titled
     }
-    return TcpTable(peers, same, titles)
+    return TcpTable(ASKED, peers, same, titles)
 
 
 def test_whose_client_is_gone() -> None:
@@ -47,22 +48,33 @@ def test_other_states_prove_nothing(state: str) -> None:
     assert gone(rows, seen) == set()
 
 
-def test_only_clients_that_came_by_tcp() -> None:
-    """A Unix socket is not in the table, and a process of the server has none."""
+def test_only_who_was_asked_for() -> None:
+    """Of the others the table may not have been read."""
+    rows = activity(KILLED, active(9, client_port=40_009), OURS, own_pid=7)
+    assert gone(rows, table(PEERS, titled=(KILLED,))) == {2}
+
+
+def test_suspects() -> None:
+    """Who runs a query since the last look, over TCP; others end with their client."""
     rows = activity(
-        active(1, client_addr=None, client_port=-1),
-        active(2, backend_type="walsender"),
-        session(3, backend_type="checkpointer", client_addr=None, client_port=None),
-        OURS,
-        own_pid=7,
+        active(1, query_start=NOW - 3),
+        active(2, query_start=NOW - 2, state="fastpath function call"),
+        active(3, query_start=NOW - 1),
+        session(4, query_start=NOW - 9),
+        session(5, query_start=NOW - 9, state="idle in transaction"),
+        active(6, query_start=NOW - 9, client_addr=None, client_port=-1),
+        active(7, query_start=NOW - 9, backend_type="walsender"),
+        active(8, query_start=None),
     )
-    assert gone(rows, table(OUR_PEER)) == set()
+    assert [s.pid for s in suspects(rows, NOW - 2)] == [1, 2]
 
 
 def test_a_process_that_is_no_backend_any_more() -> None:
     """A backend that ended after the sessions were read is no orphan; nor is a stranger's pid."""
     rows = activity(KILLED, RESET, OURS, own_pid=7)
-    seen = TcpTable(PEERS, same_processes=True, titles={2: "", 3: "postgres: app shop ::1(5) idle"})
+    seen = TcpTable(
+        ASKED, PEERS, same_processes=True, titles={2: "", 3: "postgres: app shop ::1(5) idle"}
+    )
     assert gone(rows, seen) == set()
 
 

@@ -1,5 +1,6 @@
 """One server at one moment, written by hand: what the golden exposition shows."""
 
+from dataclasses import replace
 from ipaddress import ip_network
 from typing import Final
 
@@ -11,13 +12,19 @@ from exporter.reads import postgresql_reads
 from exporter.snapshot import (
     Activity,
     Configuration,
+    DatabaseRow,
     Databases,
     Limit,
+    PreparedLock,
     ProbeResult,
+    Replication,
+    ReplicationSlot,
     Session,
     Settings,
     Statements,
     StatementsInfo,
+    TcpTable,
+    Timeout,
 )
 from tests.unit.rows import NOW, Columns, active, activity, session, statement, waiting
 
@@ -31,6 +38,9 @@ OPTIONS: Final = Options(
         Group("cron", ("local",)),
     ),
     pool_sizes={"api": 4, "reports": 5},
+    request_timeouts={"api": 5.0},
+    idle_timeouts={"api": 10.0},
+    proc=True,
     statements_top=1,
     text_length=60,
 )
@@ -38,7 +48,12 @@ OPTIONS: Final = Options(
 # A session that ends between the two polls, and one that begins.
 ENDING: Final = session(100)
 BEGINNING: Final = waiting(
-    103, backend_start=NOW - 0.5, xact_start=NOW - 4, query_start=NOW - 4, wait_start=NOW - 3.5
+    103,
+    backend_start=NOW - 0.5,
+    xact_start=NOW - 4,
+    query_start=NOW - 4,
+    wait_start=NOW - 3.5,
+    blockers=[104],
 )
 
 ODD_NAMES: Final[Columns] = {
@@ -64,8 +79,9 @@ NAMELESS: Final[Columns] = {
 
 SESSIONS: Final = (
     session(101, state_change=NOW - 12),
-    active(102, xact_start=NOW - 7, query_start=NOW - 7, state_change=NOW - 7),
-    session(104, state="idle in transaction", xact_start=NOW - 50, state_change=NOW - 45),
+    # Its client was killed: the TCP table says so.
+    active(102, client_port=40102, xact_start=NOW - 7, query_start=NOW - 7, state_change=NOW - 7),
+    session(104, state="idle in transaction", xact_start=NOW - 80, state_change=NOW - 75),
     session(
         105,
         **CELERY,
@@ -102,13 +118,28 @@ SESSIONS: Final = (
         query_start=NOW - 6,
         xact_start=NOW - 6,
     ),
-    waiting(112, backend_type="parallel worker", leader_pid=111, wait_start=NOW - 2),
-    waiting(113, backend_type="parallel worker", leader_pid=111, wait_start=NOW - 1),
+    waiting(
+        112,
+        backend_type="parallel worker",
+        leader_pid=111,
+        wait_start=NOW - 2,
+        lock_wait="(advisory,7)",
+        blockers=[0, 0],
+    ),
+    waiting(
+        113,
+        backend_type="parallel worker",
+        leader_pid=111,
+        wait_start=NOW - 1,
+        lock_wait="(advisory,7)",
+    ),
     active(
         OWN_PID,
         usename="monitor",
         datname="postgres",
         application_name="pgconn-exporter",
+        client_addr="127.0.0.1",
+        client_port=40114,
         query_start=NOW - 0.125,
         state_change=NOW - 0.125,
     ),
@@ -131,7 +162,43 @@ SETTINGS: Final = Settings(
     reserved=2,
     rds_superuser_reserved=None,
 )
-DATABASES: Final = Databases((Limit("database", "shop", 50), Limit("role", 'the "app"', 0)), ())
+DATABASES: Final = Databases(
+    (Limit("database", "shop", 50), Limit("role", 'the "app"', 0)),
+    (DatabaseRow("shop", 2, 1000, 86400.5, 1234.25, 99.5, 12, 3, 1),),
+)
+REPLICATION: Final = Replication(
+    (
+        ReplicationSlot("standby", "physical", active=True, retained_bytes=16_777_216.0),
+        ReplicationSlot("lost", "logical", active=False, retained_bytes=None),
+    ),
+    wal_senders_used=1,
+    wal_senders_max=10,
+)
+TIMEOUTS: Final = (
+    Timeout("statement_timeout", "", "", 300.0),
+    Timeout("statement_timeout", "shop", "jobs", 0.0),
+    Timeout("idle_in_transaction_session_timeout", "", "", 60.0),
+    Timeout("idle_session_timeout", "", "", 0.0),
+    Timeout("transaction_timeout", "", "", 0.0),
+    Timeout("client_connection_check_interval", "", "", 0.0),
+    Timeout("tcp_keepalives_idle", "", "", 300.0),
+    Timeout("tcp_keepalives_interval", "", "", 75.0),
+    Timeout("tcp_keepalives_count", "", "", 9.0),
+    Timeout("tcp_user_timeout", "", "", 0.0),
+)
+PREPARED: Final = PreparedLock("(advisory,7)", "ExclusiveLock", "730", "deploy", "shop", NOW - 90)
+TCP: Final = TcpTable(
+    frozenset({102, 103, 106, 111}),
+    {
+        ("10.0.1.7", 40001): "01",
+        ("10.0.1.7", 40102): "08",
+        ("10.0.9.9", 5): "01",
+        ("127.0.0.1", 40114): "01",
+        ("2001:db8::5", 40001): "01",
+    },
+    same_processes=True,
+    titles={102: "postgres: app shop 10.0.1.7(40102) SELECT"},
+)
 
 NORMALISED: Final = (
     "SELECT *\n  FROM orders /* SECRET */ WHERE id = $1 AND kind = 'SECRET' ORDER BY created DESC"
@@ -156,13 +223,14 @@ STATEMENTS: Final = (
 
 def read_samples() -> dict[str, list[Sample]]:
     """Give the samples of the second poll, by read."""
-    activity_read, settings, databases, statements, _ = postgresql_reads(OPTIONS)
+    activity_read, settings, databases, statements, replication = postgresql_reads(OPTIONS)
     list(activity_read.collect(snapshot(ENDING, at=NOW - 2)))
     return {
         "activity": list(activity_read.collect(snapshot(BEGINNING, at=NOW))),
-        settings.name: list(settings.collect(Configuration(SETTINGS, ()))),
+        settings.name: list(settings.collect(Configuration(SETTINGS, TIMEOUTS))),
         databases.name: list(databases.collect(DATABASES)),
         statements.name: statement_samples(),
+        replication.name: list(replication.collect(REPLICATION)),
         "probe": probe_samples(),
         "polling": list(polls().samples()),
     }
@@ -170,7 +238,8 @@ def read_samples() -> dict[str, list[Sample]]:
 
 def snapshot(*others: Session, at: float) -> Activity:
     """Give the sessions at a time."""
-    return activity(*others, *SESSIONS, now=at, own_pid=OWN_PID)
+    seen = activity(*others, *SESSIONS, now=at, own_pid=OWN_PID)
+    return replace(seen, prepared=(PREPARED,), tcp=TCP)
 
 
 def statement_samples() -> list[Sample]:

@@ -1,4 +1,4 @@
-"""The golden exposition: one hand-written snapshot, and every byte that is made of it.
+"""The golden exposition: hand-written snapshots, and every byte that is made of them.
 
 After a wanted change: `PGCONN_RENEW_GOLDEN=1 .venv/bin/pytest tests/unit/golden`, then read the
 difference line by line before it is committed.
@@ -11,19 +11,22 @@ import pytest
 
 from exporter.collectors import METRICS
 from exporter.exposition import Exposition, Format
-from tests.unit.golden.scene import polls, read_samples
+from tests.unit.golden import pooler, scene
+from tests.unit.golden.scene import polls
 from tests.unit.rows import NOW
 
 FOLDER = Path(__file__).parent
+SCENES = {"orders": scene.read_samples, "orders-pool": pooler.read_samples}
 
 
 def exposition() -> Exposition:
-    """Publish the scene as one target, beside one that was never reached."""
+    """Publish the scene as one target, its PgBouncer, and one that was never reached."""
     shown = Exposition(METRICS, clock=lambda: NOW)
-    for target in ("orders", "billing"):
+    for target in (*SCENES, "billing"):
         shown.watch(target, "activity")
-    for read, samples in read_samples().items():
-        shown.publish("orders", read, samples)
+    for target, samples_of in SCENES.items():
+        for read, samples in samples_of().items():
+            shown.publish(target, read, samples)
     unreachable = polls()
     unreachable.errors["activity", "refused"] += 3
     shown.publish("billing", "polling", unreachable.samples())
@@ -44,8 +47,9 @@ def test_golden(file: str, form: Format) -> None:
 
 def test_every_sample_is_shown() -> None:
     """No collector yields a metric that it does not declare, which the page would leave out."""
-    yielded = {sample.metric for samples in read_samples().values() for sample in samples}
-    assert yielded <= set(METRICS)
+    for samples_of in SCENES.values():
+        yielded = {sample.metric for samples in samples_of().values() for sample in samples}
+        assert yielded <= set(METRICS)
 
 
 def test_the_scene_shows_every_metric() -> None:

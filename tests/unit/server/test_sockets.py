@@ -14,6 +14,7 @@ from exporter.snapshot import Session, TcpTable
 from tests.unit.rows import active
 
 ESTABLISHED, CLOSE_WAIT = "01", "08"
+OURS = active(os.getpid(), client_addr=None, client_port=-1)
 
 
 @dataclass
@@ -33,9 +34,9 @@ class Host:
         served, _ = self.listener.accept()
         return client, served, client.getsockname()[:2]
 
-    def read(self, *sessions: Session) -> TcpTable:
+    def read(self, *suspects: Session, own: Session = OURS) -> TcpTable:
         """Read the table as of a server whose backend has our pid."""
-        return read_tcp_table(self.port, sessions, own_pid=os.getpid())
+        return read_tcp_table(self.port, suspects, own)
 
 
 @pytest.fixture(params=[name for name in ("127.0.0.1", "::1", "::") if bindable(name)])
@@ -89,7 +90,7 @@ def test_only_the_ports_own_sockets(host: Host, address: str) -> None:
     client, served, peer = host.connect(address)
     with client, served:
         assert set(host.read().peers) == {peer, listening(host)}
-    other = read_tcp_table(1, (), os.getpid())
+    other = read_tcp_table(1, (), OURS)
     assert peer not in other.peers
 
 
@@ -99,16 +100,26 @@ def test_our_pid_is_no_backend(host: Host, address: str) -> None:
     ours = active(os.getpid(), client_addr=name, client_port=port)
     dead = active(1, client_addr=name, client_port=1)
     with client, served:
-        seen = host.read(ours, dead)
+        seen = host.read(dead, own=ours)
     assert not seen.same_processes
+    assert seen.asked == {1}
     assert seen.titles == {}
     assert seen.peers[name, port] == ESTABLISHED
     assert seen.own_seconds > 0
 
 
+def test_ipv6_is_read_where_it_is_needed(host: Host, address: str) -> None:
+    """Who was found among the IPv4 sockets need not be looked for among the others."""
+    client, served, (name, port) = host.connect(address)
+    with client, served:
+        seen = host.read(own=active(os.getpid(), client_addr=name, client_port=port))
+    assert seen.peers[name, port] == ESTABLISHED
+    assert (("::", 0) in seen.peers) == (host.listener.family == socket.AF_INET6)
+
+
 def test_no_such_backend(host: Host) -> None:
     """Neither a process that is not there nor a server without sockets is an error."""
     with contextlib.closing(host.listener):
-        seen = read_tcp_table(2, [active(2**22 + 1)], own_pid=2**22 + 1)
+        seen = read_tcp_table(2, (), active(2**22 + 1))
     assert not seen.same_processes
     assert seen.titles == {}
