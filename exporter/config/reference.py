@@ -91,13 +91,67 @@ one of the same name replaces it.
 
 Connections with the `application_name` `pgconn-exporter` are our own, and no client's.
 
-## Not used yet
+## What a client does by itself
 
-These keys are checked but have no effect in this version: `intervals.replication`, everything
-under `orphans`, and `request_timeout` and `idle_timeout` of a client. A target of kind
-`pgbouncer`, the only kind that takes `server`, is refused. Of what the descriptions below name,
-the `databases` read gives the connection limits so far, and the `settings` read the server's
-version, role, start and slots.
+A server cannot know when its clients give up, so `clients` says it:
+
+- `request_timeout` (gunicorn's `--timeout`, the time limit of a job): a query that runs for longer
+  is orphaned (`query_outlived_client`).
+- `idle_timeout` (`CONN_MAX_AGE`, `pool_recycle`): a connection that is idle for longer is orphaned
+  (`idle_too_long`), since its pool would have closed it.
+- `pool_size`: more connections than this cannot all be in the pools. It is exported, beside the
+  client's connections, as `pgconn_client_pool_size`.
+
+The server's timeouts are compared with them. `pgconn_timeout_mismatch` has each `rule` for each
+client: 1 where it is broken for a role and database that the client logged in with within the last
+day, or for a role that its `usename` names; 0 where it was checked and holds; no series where it
+cannot be checked.
+
+- `statement_timeout_above_request_timeout`: neither `statement_timeout` nor `transaction_timeout`
+  ends a statement before the client gives up on it. Needs `request_timeout`.
+- `idle_timeout_below_pool_idle`: `idle_session_timeout` cuts off connections that the pool still
+  trusts. Needs `idle_timeout`.
+- `no_idle_in_transaction_timeout`: neither `idle_in_transaction_session_timeout` nor
+  `transaction_timeout` is on. A transaction that is left open keeps its locks for ever.
+- `dead_clients_linger`: the server keeps a client that vanished for longer than it would have
+  stayed. If idle, neither TCP keepalives nor `idle_session_timeout` end it within `idle_timeout`
+  (else `idle_after`); if active, neither `client_connection_check_interval` nor a timeout of
+  statements does within `request_timeout`.
+
+## Orphans
+
+Healthy pools keep idle connections, so `idle_after` is long: to accuse late does less harm than to
+accuse falsely. Better than to lower it is to give each client its own `idle_timeout`. Nothing
+healthy is idle inside a transaction for a minute: it holds locks, and keeps vacuum from its work.
+
+`proc: true` adds the proof that a client is gone, from the TCP table of the server's host. It is
+for an exporter on that host: in the server's network namespace, or with a view of the server's
+processes in /proc. `pgconn_tcp_table_usable` tells whether it works. The kernel goes through its
+whole table for each poll that finds a query which ran at the poll before, too (5 to 50 ms); that is
+a part of our own cost under `max_overhead`.
+
+[How an orphan is told](architecture.md#when-is-a-connection-orphaned).
+
+## PgBouncer
+
+A target of kind `pgbouncer` is a PgBouncer's console: the database of its `dsn` is always
+`pgbouncer`, and its user stands in `stats_users`. `server` names the PostgreSQL target behind it:
+by what this PgBouncer tells, clients of that target are proven to be gone.
+
+```yaml
+targets:
+  - name: orders
+    dsn: postgresql://pgconn_exporter@db.internal/postgres
+  - name: orders-pool
+    kind: pgbouncer
+    dsn: postgresql://pgconn_exporter@pool.internal:6432/pgbouncer
+    server: orders
+```
+
+Its reads are `activity` (pools), `databases` (clients and totals) and `settings`. It is probed only
+where `probe` is given, with a DSN that goes through a pool as clients do. Of the other keys,
+`max_overhead`, `query_timeout` and `max_series` are used. Of several PgBouncer processes behind one
+port (`so_reuseport`) only one would be seen: each needs an address of its own.
 
 ## Keys
 """

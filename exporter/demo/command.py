@@ -29,9 +29,9 @@ from exporter.web.server import ListenError
 PORT = 10432
 EXIT_DONE, EXIT_ERROR = 0, 2
 SETTLED = 2.0  # seconds until there is something to see
-REDRAWN, PRINTED = 2.0, 8.0  # seconds between summaries, on a terminal and elsewhere
+REDRAWN, PRINTED = 2.0, 6.0  # seconds between summaries, on a terminal and elsewhere
 PATIENCE = 5.0  # seconds that the application has to end
-WIDTH = 110  # of a summary that goes elsewhere
+WIDTH = 100  # of a summary that goes elsewhere
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -43,7 +43,8 @@ web: {{listen_address: "{IPV4}:${{PORT}}"}}
 targets:
   - name: demo
     dsn: ${{DSN}}
-    intervals: {{probe: 5s, databases: 5s, statements: 5s, settings: 30s}}
+    proc: true
+    intervals: {{probe: 5s, databases: 5s, statements: 5s, settings: 5s}}
 clients:
   - name: api
     match: {{application_name: "gunicorn*", usename: app}}

@@ -1,5 +1,6 @@
 """What the demo shows: a summary of /metrics, and of nothing else, as an operator sees it."""
 
+import math
 from functools import partial
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -9,7 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-STATEMENTS = 4
+STATEMENTS = 3  # all of the summary fits into 24 lines of a terminal
+MINUTES = 600.0  # seconds from which on a person reads minutes
 
 NewTable = partial(Table, box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
 
@@ -46,9 +48,11 @@ class Scrape:
 def duration(seconds: float) -> str:
     """Write a duration for a person.
 
-    >>> duration(0.0042), duration(7.25), duration(83)
-    ('4.2 ms', '7.2 s', '83 s')
+    >>> duration(0.0042), duration(7.25), duration(83), duration(7875)
+    ('4.2 ms', '7.2 s', '83 s', '131 min')
     """
+    if seconds >= MINUTES:
+        return f"{seconds / 60:.0f} min"
     if seconds < 1:
         return f"{seconds * 1000:.1f} ms"
     return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004 - digits
@@ -59,20 +63,20 @@ def summary(scrape: Scrape) -> RenderableType:
     if not scrape.total("pgconn_up"):
         return Text("pgconn_up is 0: the exporter cannot reach the server, or has only begun.")
     parts: tuple[RenderableType, ...] = (
-        slots(scrape),
+        head(scrape),
         clients(scrape),
         troubles(scrape),
         statements(scrape),
-        cost(scrape),
     )
     return Group(*[line for part in parts for line in (part, Text())][:-1])
 
 
-def slots(scrape: Scrape) -> str:
-    """Tell how many connections are left."""
+def head(scrape: Scrape) -> str:
+    """Tell how many connections are left, and what watching costs."""
     used, usable = scrape.total("pgconn_slots_used"), scrape.total("pgconn_slots_usable")
     peak = scrape.total("pgconn_slots_used_peak")
-    return f"[bold]{used:.0f} of {usable:.0f} usable slots used[/], {peak:.0f} at the peak"
+    full = f"[bold]{used:.0f} of {usable:.0f} usable slots used[/], {peak:.0f} at the peak"
+    return f"{full}; {cost(scrape)}"
 
 
 def clients(scrape: Scrape) -> Table:
@@ -96,8 +100,12 @@ def troubles(scrape: Scrape) -> Table:
     """Tell what is wrong, or would be in production."""
     table = NewTable(show_header=False)
     for title, text in (
+        ("root blocker", root_blockers(scrape) or "none"),
         ("blocked", blocked(scrape) or "none"),
+        ("orphaned", orphaned(scrape) or "none"),
         ("slow queries", per_client(scrape, "pgconn_slow_queries") or "none"),
+        ("bad timeouts", bad_timeouts(scrape) or "none"),
+        ("dead clients", dead_clients(scrape)),
         ("refused", refused(scrape)),
     ):
         if text:
@@ -110,11 +118,67 @@ def per_client(scrape: Scrape, name: str) -> str:
     return ", ".join(f"{client} {n:.0f}" for client, n in scrape.by_client(name).items())
 
 
+def root_blockers(scrape: Scrape) -> str:
+    """Tell who blocks others and waits for nobody, with the most victims first."""
+    victims = scrape.select("pgconn_root_blocker_victims")
+    return "\n".join(
+        root_blocker(scrape, sample)
+        for sample in sorted(victims, key=lambda sample: sample.value, reverse=True)
+    )
+
+
+def root_blocker(scrape: Scrape, victims: Sample) -> str:
+    """Tell one of them: how many wait, and who does what, from where, and since when."""
+    labels = victims.labels
+    origin = f" ({labels['client_addr']})" if labels["client_addr"] else ""
+    oldest = scrape.highest("pgconn_root_blocker_age_max_seconds", **labels)
+    old = f", {duration(oldest.value)} old" if oldest else ""
+    who = f"{labels['client']}{origin}, {labels['state']}{old}"
+    return f"{victims.value:.0f} behind {who}"
+
+
 def blocked(scrape: Scrape) -> str:
     """Tell who waits for a lock, and how long."""
     wait = scrape.highest("pgconn_lock_wait_max_seconds")
     who = per_client(scrape, "pgconn_blocked_connections")
     return f"{who}; the longest for {duration(wait.value)}" if wait and who else who
+
+
+def orphaned(scrape: Scrape) -> str:
+    """Tell each client's connections that nobody needs any more, why, and the oldest."""
+    name = "pgconn_orphaned_connections"
+    found = {(sample.labels["client"], sample.labels["reason"]) for sample in scrape.select(name)}
+    lines = []
+    for client, reason in sorted(found):
+        count = scrape.total(name, client=client, reason=reason)
+        ages = "pgconn_orphaned_connection_age_max_seconds"
+        oldest = scrape.highest(ages, client=client, reason=reason)
+        since = f", the oldest for {duration(oldest.value)}" if oldest else ""
+        lines.append(f"{client} {count:.0f} {reason}{since}")
+    return "\n".join(lines)
+
+
+def bad_timeouts(scrape: Scrape) -> str:
+    """Tell each rule that is broken, and by which clients."""
+    broken: dict[str, list[str]] = {}
+    for sample in scrape.select("pgconn_timeout_mismatch"):
+        if sample.value:
+            broken.setdefault(sample.labels["rule"], []).append(sample.labels["client"])
+    # What only one client suffers from comes first: it says most.
+    rules = sorted(broken.items(), key=lambda item: (len(item[1]), item[0]))
+    return "\n".join(f"{rule}: {', '.join(sorted(clients))}" for rule, clients in rules)
+
+
+def dead_clients(scrape: Scrape) -> str:
+    """Tell how long the server keeps a client that vanished without a word."""
+    samples = scrape.select("pgconn_dead_client_detection_seconds")
+    moments = [f"{moment(sample.value)} while {sample.labels['session']}" for sample in samples]
+    return f"noticed {', '.join(moments)}" if moments else ""
+
+
+def moment(seconds: float) -> str:
+    """Tell when something happens, if ever."""
+    return "never" if math.isinf(seconds) else f"after {duration(seconds)}"
 
 
 def refused(scrape: Scrape) -> str:

@@ -18,7 +18,7 @@ REQUEST_TIMEOUT = 10.0  # gunicorn's --timeout: the worker is killed, its query 
 SLOW_SEARCH = 30.0  # what the one slow endpoint takes
 LEAK_BOUND = 25  # sessions that the nightly job leaks before somebody kills it
 LEAK_HELD = 15.0  # seconds until then
-LOCK_HELD, LOCK_PAUSE = 8.0, 8.0  # seconds that a migration takes, and until the next
+LOCK_HELD, LOCK_PAUSE = 8.0, 4.0  # seconds that a migration takes, and until the next
 
 Row = tuple[Any, ...]
 
@@ -105,7 +105,7 @@ def serve_until(dsn: str, end: float | None) -> None:
 def serve(connection: Connection[Row]) -> None:
     """Answer one quick request."""
     chance = random.random()
-    if chance < 0.02:  # noqa: PLR2004 - about one a second over all workers
+    if chance < 0.04:  # noqa: PLR2004 - about two a second over all workers
         connection.execute(PAY, (random.randint(1, 1000),))
     elif chance < 0.5:  # noqa: PLR2004 - half of the rest
         connection.execute(PAGE, (random.uniform(0.02, 0.3), random.randrange(5000)))

@@ -72,7 +72,7 @@ def told_by(process: subprocess.Popen[str]) -> tuple[str, list[psutil.Process], 
     lines = []
     for line in process.stdout:
         lines.append(line)
-        if line.startswith("one poll takes"):
+        if "one poll takes" in line:
             break
     said = "".join(lines)
     [dsn] = re.findall(r"postgresql://\S+", said)
@@ -96,6 +96,23 @@ def test_shows_what_metrics_say() -> None:
     assert re.search(r"s +\d+ +SELECT .* FROM orders CROSS JOIN pg_sleep", last)
     assert done.stdout.endswith("the exporter and their files are gone.\n")
     assert done.stderr == ""
+
+
+def test_shows_what_is_wrong() -> None:
+    """The causes of incident I1 and I5 stand there: orphans, a root blocker, the wrong timeout."""
+    awaited = {
+        r"api \d+ client_gone, the oldest for \d",
+        r"celery \d+ idle_too_long, the oldest for \d",
+        r"[1-9]\d* behind migration \(127.*\), idle in transaction, \d.* old$",
+        r"statement_timeout_above_request_timeout: api$",
+    }
+    with running("--duration", "90") as demo:
+        assert demo.process.stdout is not None
+        for line in demo.process.stdout:  # which end with the demo
+            awaited = {pattern for pattern in awaited if not re.search(pattern, line)}
+            if not awaited:
+                break
+    assert not awaited
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -1,5 +1,6 @@
 """The demo's summary says what /metrics says, and nothing that it does not say."""
 
+import itertools
 from io import StringIO
 
 import pytest
@@ -32,6 +33,32 @@ pgconn_slow_queries{target="demo",client="reports"} 2
 pgconn_probe_success{target="demo"} 0
 """
 
+MIGRATION = 'client="migration",client_addr="10.0.0.4",state="idle in transaction"'
+PREPARED = 'client="prepared transaction",client_addr="",state="prepared"'
+LOCKS = f"""
+pgconn_root_blocker_victims{{{PREPARED}}} 1
+pgconn_root_blocker_victims{{{MIGRATION}}} 30
+pgconn_root_blocker_age_max_seconds{{{MIGRATION}}} 7.5
+"""
+
+ORPHANS = """
+pgconn_orphaned_connections{client="celery",usename="a",reason="idle_too_long"} 2
+pgconn_orphaned_connections{client="celery",usename="b",reason="idle_too_long"} 3
+pgconn_orphaned_connections{client="api",usename="app",reason="client_gone"} 1
+pgconn_orphaned_connection_age_max_seconds{client="celery",usename="a",reason="idle_too_long"} 40
+pgconn_orphaned_connection_age_max_seconds{client="celery",usename="b",reason="idle_too_long"} 70
+pgconn_orphaned_connection_age_max_seconds{client="api",usename="app",reason="client_gone"} 7.5
+"""
+
+TIMEOUTS = """
+pgconn_timeout_mismatch{client="api",rule="dead_clients_linger"} 1
+pgconn_timeout_mismatch{client="api",rule="statement_timeout_above_request_timeout"} 1
+pgconn_timeout_mismatch{client="api",rule="idle_timeout_below_pool_idle"} 0
+pgconn_timeout_mismatch{client="reports",rule="dead_clients_linger"} 1
+pgconn_dead_client_detection_seconds{session="idle"} 7875
+pgconn_dead_client_detection_seconds{session="active"} +Inf
+"""
+
 
 def statement(number: int, query: str, mean: float, recent: float | None) -> str:
     """Return the samples of one statement."""
@@ -59,9 +86,24 @@ def line_of(text: str, start: str) -> str:
     return " ".join(line.split())
 
 
+def cell_of(text: str, title: str) -> list[str]:
+    """Return the lines beside a title, and below it up to the next title."""
+    lines = iter(shown(text).splitlines())
+    first = next(line for line in lines if line.startswith(title))
+    more = itertools.takewhile(lambda line: line.startswith(" "), lines)
+    return [first.removeprefix(title).strip(), *(line.strip() for line in more)]
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0, "0.0 ms"), (0.0042, "4.2 ms"), (0.9, "900.0 ms"), (7.25, "7.2 s"), (83.4, "83 s")],
+    [
+        (0, "0.0 ms"),
+        (0.0042, "4.2 ms"),
+        (0.9, "900.0 ms"),
+        (7.25, "7.2 s"),
+        (83.4, "83 s"),
+        (7875, "131 min"),
+    ],
 )
 def test_durations(seconds: float, words: str) -> None:
     """A duration has the unit and the digits that a person reads."""
@@ -76,9 +118,10 @@ def test_without_a_server(text: str) -> None:
 
 
 def test_slots_and_cost() -> None:
-    """The head tells how full the server is, the foot what watching costs."""
-    assert line_of(CALM, "26 of 57") == "26 of 57 usable slots used, 31 at the peak"
-    assert line_of(CALM, "one poll") == "one poll takes 5.0 ms, every 2.0 s"
+    """The head tells how full the server is, and what watching costs."""
+    assert line_of(CALM, "26 of 57") == (
+        "26 of 57 usable slots used, 31 at the peak; one poll takes 5.0 ms, every 2.0 s"
+    )
 
 
 def test_clients() -> None:
@@ -89,10 +132,14 @@ def test_clients() -> None:
 
 
 def test_calm() -> None:
-    """Without trouble only the two questions that everybody asks are answered."""
+    """Without trouble the questions that everybody asks are answered by none."""
+    assert line_of(CALM, "root blocker") == "root blocker none"
     assert line_of(CALM, "blocked") == "blocked none"
+    assert line_of(CALM, "orphaned") == "orphaned none"
+    assert line_of(CALM, "bad timeouts") == "bad timeouts none"
     assert line_of(CALM, "slow queries") == "slow queries none"
     assert "refused" not in shown(CALM)
+    assert "dead clients" not in shown(CALM)
 
 
 def test_trouble() -> None:
@@ -101,6 +148,34 @@ def test_trouble() -> None:
     assert line_of(text, "blocked") == "blocked api 4; the longest for 7.2 s"
     assert line_of(text, "slow queries") == "slow queries reports 2"
     assert line_of(text, "refused") == "refused new connections"
+
+
+def test_root_blockers() -> None:
+    """Each has a line: how many it holds up, where it is and since when; the worst is first."""
+    assert cell_of(CALM + LOCKS, "root blocker") == [
+        "30 behind migration (10.0.0.4), idle in transaction, 7.5 s old",
+        "1 behind prepared transaction, prepared",
+    ]
+
+
+def test_orphans() -> None:
+    """Each client and reason has a line: how many, and how old the oldest is."""
+    assert cell_of(CALM + ORPHANS, "orphaned") == [
+        "api 1 client_gone, the oldest for 7.5 s",
+        "celery 5 idle_too_long, the oldest for 70 s",
+    ]
+
+
+def test_bad_timeouts() -> None:
+    """A broken rule names its clients, what only one suffers from first; the others are fine."""
+    text = CALM + TIMEOUTS
+    assert cell_of(text, "bad timeouts") == [
+        "statement_timeout_above_request_timeout: api",
+        "dead_clients_linger: api, reports",
+    ]
+    assert line_of(text, "dead clients") == (
+        "dead clients noticed after 131 min while idle, never while active"
+    )
 
 
 def test_statements() -> None:
@@ -114,11 +189,10 @@ def test_statements() -> None:
     ]
     lines = shown(CALM + "".join(statements)).splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("mean of late"))
-    rows = [" ".join(line.split()) for line in lines[start + 1 : start + 5]]
+    rows = [" ".join(line.split()) for line in lines[start + 1 :]]
     assert rows[0].startswith("8.0 s 100.0 ms 300 SELECT 3 xxx")
     assert rows[0].endswith("…")
     assert rows[1:] == [
         "5.0 s 100 SELECT 1",
         "4.0 s 4.0 s 400 SELECT [bold] FROM rich",
-        "1.0 s 1.0 s 500 SELECT 5",
     ]
