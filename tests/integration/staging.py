@@ -39,6 +39,20 @@ State = Literal[
     "idle", "active", "idle in transaction", "idle in transaction (aborted)", "disabled"
 ]
 LOCK_ROW: LiteralString = "UPDATE stock SET quantity = quantity - 1 WHERE id = 1"
+# The functions are said to be safe, since PostgreSQL rightly keeps such things out of workers.
+PARALLEL_OBJECTS: LiteralString = """
+CREATE TABLE many WITH (parallel_workers = 2) AS SELECT id FROM generate_series(1, 1000) AS id;
+GRANT ALL ON many TO PUBLIC;
+CREATE FUNCTION lock(int) RETURNS int LANGUAGE plpgsql PARALLEL SAFE AS
+    $$ BEGIN PERFORM pg_advisory_xact_lock(4712); RETURN $1; END $$;
+CREATE FUNCTION rest(int) RETURNS int LANGUAGE plpgsql PARALLEL SAFE AS
+    $$ BEGIN PERFORM pg_sleep(3600); RETURN $1; END $$
+"""
+IN_PARALLEL = sql.SQL("""
+SET max_parallel_workers_per_gather = 2; SET parallel_setup_cost = 0;
+SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;
+SET parallel_leader_participation = {}
+""")
 Since = Literal["state_change", "query_start", "xact_start", "backend_start"]
 AGED: dict[Since, LiteralString] = {
     "state_change": "clock_timestamp() - state_change >= make_interval(secs => %s)",
@@ -258,6 +272,25 @@ class Stage:
             await self.waits_for_lock([session])
             waiting.append(session)
         return PileUp(holding, waiting)
+
+    async def parallel_database(self, name: str = "parallel") -> str:
+        """Make a database for parallel queries, for the length of the test.
+
+        `lock(id)` and `rest(id)` of the rows of `many` wait for an advisory lock, and for ever.
+        """
+        await self.database(name)
+        await self.in_database(name, PARALLEL_OBJECTS)
+        return name
+
+    async def in_parallel(
+        self, client: Client, query: Statement, *, leading: bool = True
+    ) -> Session:
+        """Run a query on `many` whose two workers are there; its leader may work, too."""
+        session = await self.connect(client)
+        await session.run(IN_PARALLEL.format(leading))
+        session.begin(query)
+        await self.until("count(*) = 2 FROM pg_stat_activity WHERE leader_pid = %s", [session.pid])
+        return session
 
     async def prepared_transaction(self, gid: str, client: Client = HOLDER) -> None:
         """Leave a prepared transaction behind that has locked the row."""
