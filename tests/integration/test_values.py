@@ -7,6 +7,7 @@ from typing import Any, Final
 import pytest
 
 from exporter.demo.cluster import Cluster
+from tests.integration.conftest import NewCluster
 from tests.integration.staging import (
     MONITOR,
     ODD_NAMES,
@@ -271,6 +272,18 @@ async def test_limits_and_settings(stage: Stage, dsn: dict[str, str]) -> None:
     assert scrape.value("pgconn_postmaster_start_time_seconds") == pytest.approx(start, abs=1e-3)
     assert scrape.value("pgconn_probe_success") == 1
     assert scrape.value("pgconn_privileges_limited") == 0
+
+
+@pytest.mark.slow
+async def test_slots_that_a_vendor_keeps(new_cluster: NewCluster) -> None:
+    """RDS keeps slots for its administrators by a setting of its own: they are not usable."""
+    server = new_cluster(0, **{"rds.rds_superuser_reserved_connections": "2"})
+    async with watching({"demo": server.dsn(user=MONITOR)}) as watch:
+        scrape = await watch.after_poll(read="settings")
+    assert scrape.value("pgconn_slots_reserved", role="rds_superuser") == 2
+    reserved = sum(scrape.all("pgconn_slots_reserved").values())
+    assert reserved > 2
+    assert scrape.value("pgconn_slots_usable") == 100 - reserved
 
 
 async def test_what_vanishes_is_gone_at_the_next_poll(stage: Stage, dsn: dict[str, str]) -> None:
