@@ -20,6 +20,8 @@ from exporter.demo.ports import loopbacks
 from tests.integration.conftest import NewCluster, bin_dir
 from tests.integration.staging import MONITOR, PASSWORD
 
+pytestmark = pytest.mark.slow  # what depends on the version, every other test needs too
+
 
 def ask(dsn: str, question: str) -> object:
     """Return the one value that a query answers."""

@@ -66,7 +66,10 @@ async def test_down_at_start(new_cluster: NewCluster, cluster: Cluster) -> None:
     assert [line["reason"] for line in logs if line["event"] == "poll failed"] == ["refused"]
 
 
-@pytest.mark.parametrize("mode", ["fast", "immediate", "kill"])
+@pytest.mark.parametrize(
+    "mode",
+    ["fast", *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("immediate", "kill"))],
+)
 async def test_goes_down_and_comes_back(
     new_cluster: NewCluster, cluster: Cluster, mode: Mode | Literal["kill"]
 ) -> None:
@@ -147,6 +150,7 @@ async def test_own_backend_stopped(cluster: Cluster, stage: Stage) -> None:
 OWN_PIDS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'pgconn-exporter'"
 
 
+@pytest.mark.slow
 async def test_network_blackholed(cluster: Cluster, stage: Stage) -> None:
     """A network that swallows everything is a timeout; when it heals, all is well again."""
     forwarder = stage.forwarder("127.0.0.77")
@@ -269,6 +273,7 @@ async def test_timeouts_of_our_role_do_not_end_us(cluster: Cluster, stage: Stage
             assert scrape.all(ERRORS) == connected.all(ERRORS)
 
 
+@pytest.mark.slow
 async def test_overhead_limit_stretches_the_intervals(cluster: Cluster) -> None:
     """Where polls would cost more than max_overhead, all intervals grow, and no read starves."""
     async with watching({"demo": cluster.dsn(user=MONITOR)}, max_overhead="0.2%") as watch:
@@ -278,8 +283,8 @@ async def test_overhead_limit_stretches_the_intervals(cluster: Cluster) -> None:
         shown = scrape.table(INTERVALS, "collector")
         assert shown["settings",] / shown["activity",] == pytest.approx(1 / INTERVAL)
         assert up(scrape)
-        for _ in range(2):
-            await watch.after_poll(read="settings", patience=4 * shown["settings",] + 5)
+        # The first polls are the dearest, but how far they stretch it in the end is not known yet.
+        await watch.after_poll(read="settings", patience=60)
 
 
 INTERVALS = "pgconn_poll_interval_seconds"
