@@ -45,14 +45,15 @@ class Plan:
     """How many sessions there are in turn, and how long each crowd is watched. In seconds."""
 
     sizes: Sequence[int]
+    with_tcp_table: int
     waiters: int
     warm_up: float
     slices: int
     slice_seconds: float
 
 
-FULL = Plan((1, 100, 1000, 5000), 1000, warm_up=8, slices=6, slice_seconds=5)
-QUICK = Plan((100, 1000), 0, warm_up=2, slices=3, slice_seconds=2)
+FULL = Plan((1, 100, 1000, 5000), 1000, 1000, warm_up=8, slices=6, slice_seconds=5)
+QUICK = Plan((100, 1000), 100, 0, warm_up=2, slices=3, slice_seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +131,12 @@ def figures(readings: Sequence[Reading]) -> tuple[str, ...]:
 
 
 @asynccontextmanager
-async def watching(cluster: Cluster, targets: int = 1) -> AsyncIterator[Subject]:
+async def watching(
+    cluster: Cluster, targets: int = 1, *, proc: bool = False
+) -> AsyncIterator[Subject]:
     """Run the daemon at its defaults against a server, under one name or many."""
-    dsn = cluster.dsn(user=MONITOR)
-    document = {"targets": [{"name": f"main{n}", "dsn": dsn} for n in range(targets)]}
+    keys = {"dsn": cluster.dsn(user=MONITOR), "proc": proc}
+    document = {"targets": [{"name": f"main{n}"} | keys for n in range(targets)]}
     with TemporaryDirectory() as folder:
         file = Path(folder) / "config.json"
         file.write_text(json.dumps(document))
@@ -153,6 +156,10 @@ async def measure(plan: Plan) -> None:
             tell(f"{size} sessions: {crowd.states()}")
             async with watching(cluster) as subject:
                 rows.append(await subject.watch(plan, f"{size}"))
+            if size == plan.with_tcp_table:
+                # Some run a query from one poll to the next, so that it is read each time.
+                async with watching(cluster, proc=True) as subject:
+                    rows.append(await subject.watch(plan, f"{size}, TCP table"))
         if plan.waiters:
             await crowd.disperse()
             crowd = Crowd(cluster)
