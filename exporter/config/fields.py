@@ -103,9 +103,9 @@ def read_flag(value: object) -> bool:
     if isinstance(value, bool):
         return value
     text = read_text(value)
-    if text not in _FLAGS:
+    if text.lower() not in _FLAGS:
         raise ValueError(f"must be true or false, not {show(text)}")
-    return _FLAGS[text]
+    return _FLAGS[text.lower()]
 
 
 def read_dsn(value: object) -> SecretStr:

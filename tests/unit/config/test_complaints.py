@@ -128,6 +128,8 @@ def test_top(keys: str, complaint: str) -> None:
         ("query_timeout: 0s", "query_timeout: must be longer than zero"),
         ("query_timeout: 30d", "query_timeout: '30d' is too long; the longest is 1d"),
         ("peak_window: 0", "peak_window: must be longer than zero"),
+        ("proc: yes", "proc: must be true or false, not 'yes'"),
+        ("proc: [true]", "proc: must be one value, not a list"),
         ("orphans: {idle_after: 0ms}", "orphans.idle_after: must be longer than zero"),
         ("max_overhead: 0%", "max_overhead: '0%' must be above 0% and at most 100%"),
         ("max_overhead: 100.1%", "max_overhead: '100.1%' must be above 0% and at most 100%"),

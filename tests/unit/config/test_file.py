@@ -203,3 +203,19 @@ def test_load(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(TARGET + "# ünïcode\n", encoding="utf-8")
     assert load_config(path, {}) == parse(TARGET)
+
+
+@pytest.mark.parametrize(
+    ("keys", "flag"),
+    [
+        ("", False),
+        ("proc: false", False),
+        ("proc: true", True),
+        ("proc: True", True),
+        ("proc: '${PROC}'", True),
+        ("proc:", False),
+    ],
+)
+def test_flag(keys: str, *, flag: bool) -> None:
+    """True and false are written as in YAML 1.2, or come from the environment."""
+    assert target(keys, PROC="true").proc is flag
