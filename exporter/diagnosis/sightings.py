@@ -125,20 +125,18 @@ class Observer:
     ) -> Iterator[RootBlocker]:
         """Yield the roots with their labels; who came after the sessions were read has none."""
         known = {connected.session.pid: connected for connected in connections}
-        others = {s.pid: s for s in activity.sessions if s.pid not in known}
+        # A process of the server is labelled by what it is.
+        known |= {
+            s.pid: self._connected(s, s.backend_type or "")
+            for s in activity.sessions
+            if s.pid not in known
+        }
         for blocker, victims in roots:
             if isinstance(blocker, PreparedTransaction):
                 yield self._prepared(blocker, victims, activity.now)
-            elif blocker in known or blocker in others:
-                connected = known.get(blocker) or self._process(others[blocker])
-                began = age(connected.session.xact_start, activity.now)
-                yield RootBlocker(connected[1:], victims, began)
-
-    def _process(self, session: Session) -> Connected:
-        """Label a process of the server by what it is."""
-        connected = self._connected(session, session.backend_type or "")
-        # A process without a client has no address, though it looks like one of the socket.
-        return connected if session.client_port else connected._replace(client_addr="")
+            elif blocker in known:
+                began = age(known[blocker].session.xact_start, activity.now)
+                yield RootBlocker(known[blocker][1:], victims, began)
 
     def _prepared(self, blocker: PreparedTransaction, victims: int, now: float) -> RootBlocker:
         owner = blocker.owner if self._user else ""
