@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from psycopg import sql
+
 from exporter.server.connection import Connection
 from exporter.snapshot import DatabaseRow, Databases, Limit
 
@@ -17,22 +19,20 @@ SELECT 'role', rolname, rolconnlimit FROM pg_catalog.pg_roles WHERE rolconnlimit
 # harm (they stop CREATE DATABASE), and so does a database that was closed just now: its sessions
 # were killed. The row without a name is that of the shared objects, in which there are none.
 STATISTICS_QUERY: Final = """
-SELECT d.datname, s.deadlocks, s.sessions, s.session_time / 1000 AS session_seconds,
-    s.active_time / 1000 AS active_seconds,
-    s.idle_in_transaction_time / 1000 AS idle_in_transaction_seconds,
-    s.sessions_abandoned AS abandoned, s.sessions_fatal AS fatal, s.sessions_killed AS killed
+SELECT d.datname, s.deadlocks, {sessions}
 FROM pg_catalog.pg_stat_database AS s JOIN pg_catalog.pg_database AS d ON d.oid = s.datid
 WHERE d.datallowconn OR NOT d.datistemplate
 """
 
+SESSIONS: Final = """s.sessions, s.session_time / 1000 AS session_seconds,
+    s.active_time / 1000 AS active_seconds,
+    s.idle_in_transaction_time / 1000 AS idle_in_transaction_seconds,
+    s.sessions_abandoned AS abandoned, s.sessions_fatal AS fatal, s.sessions_killed AS killed"""
+
 # PostgreSQL 13 does not count sessions.
-STATISTICS_QUERY_13: Final = """
-SELECT d.datname, s.deadlocks, NULL::bigint AS sessions, NULL::float8 AS session_seconds,
+NO_SESSIONS: Final = """NULL::bigint AS sessions, NULL::float8 AS session_seconds,
     NULL::float8 AS active_seconds, NULL::float8 AS idle_in_transaction_seconds,
-    NULL::bigint AS abandoned, NULL::bigint AS fatal, NULL::bigint AS killed
-FROM pg_catalog.pg_stat_database AS s JOIN pg_catalog.pg_database AS d ON d.oid = s.datid
-WHERE d.datallowconn OR NOT d.datistemplate
-"""
+    NULL::bigint AS abandoned, NULL::bigint AS fatal, NULL::bigint AS killed"""
 
 _VERSION_WITH_SESSIONS: Final = 140000
 
@@ -40,6 +40,7 @@ _VERSION_WITH_SESSIONS: Final = 140000
 async def read_databases(connection: Connection) -> Databases:
     """Read the connection limits of databases and roles, and the statistics of databases."""
     limits = await connection.fetch_rows(Limit, LIMITS_QUERY)
-    modern = connection.server_version >= _VERSION_WITH_SESSIONS
-    query = STATISTICS_QUERY if modern else STATISTICS_QUERY_13
+    counted = connection.server_version >= _VERSION_WITH_SESSIONS
+    sessions = sql.SQL(SESSIONS if counted else NO_SESSIONS)
+    query = sql.SQL(STATISTICS_QUERY).format(sessions=sessions)
     return Databases(limits, await connection.fetch_rows(DatabaseRow, query))
