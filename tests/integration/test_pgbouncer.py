@@ -122,11 +122,11 @@ async def test_time_in_the_queue_is_no_time_of_queries(bouncer: PgBouncer) -> No
     for name in SECONDS:
         values = [scrape.value(name, database="shop") or 0 for scrape in scrapes]
         assert values == sorted(values)
-        assert values[-1] - values[0] == pytest.approx(5 * 0.8, abs=0.2)
+        assert values[-1] - values[0] == pytest.approx(5 * 0.8, abs=0.5)
     end = scrapes[-1]
     [stats] = [row for row in bouncer.show("STATS") if row["database"] == "shop"]
     waited = [s.value(PREFIX + "wait_seconds_total", database="shop") or 0 for s in scrapes]
-    assert waited[-1] - waited[0] == pytest.approx(0.8 + 0.8 + 1.6, abs=0.2)
+    assert waited[-1] - waited[0] == pytest.approx(0.8 + 0.8 + 1.6, abs=0.5)
     assert waited[-1] == pytest.approx(float(stats["total_wait_time"]) / 1e6)
     for name, column in {
         "queries": "total_query_count",
@@ -357,7 +357,7 @@ async def test_stopped_killed_and_back(bouncer: PgBouncer, cluster: Cluster) -> 
             scrape = await watch.after_poll("pool", "databases")
     assert scrape.value(PREFIX + "queries_total", database="shop") == 1
     seconds = scrape.value(PREFIX + "query_seconds_total", database="shop")
-    assert seconds == pytest.approx(0.2, abs=0.05)
+    assert seconds == pytest.approx(0.2, abs=0.2)
     reasons = {line["reason"] for line in logs if line["event"] == "poll failed"}
     assert reasons <= {"timeout", "connection_lost", "refused"}
 
