@@ -8,7 +8,7 @@ from exporter.config import ClientGroup, Target
 from exporter.diagnosis.clients import Group
 from exporter.diagnosis.poolers import Pooler
 from exporter.reads import Read, pgbouncer_reads, postgresql_reads
-from exporter.server.connection import Access
+from exporter.server.access import Access
 
 
 def collector_options(target: Target) -> Options:

@@ -11,7 +11,8 @@ from typing import ClassVar, Final, LiteralString, Self
 from psycopg import pq, sql
 from psycopg.adapt import Loader
 
-from exporter.server.connection import Access, Connection, Link, Result, TolerantTextLoader
+from exporter.server.access import Access, Link
+from exporter.server.connection import Connection, Result, TolerantTextLoader
 from exporter.server.errors import CONSOLE_DENIED, UNKNOWN, AuthenticationError, QueryError
 
 DBNAME: Final = "pgbouncer"

@@ -2,7 +2,7 @@
 
 import time
 
-from exporter.server.connection import Access, open_link
+from exporter.server.access import Access, open_link
 from exporter.server.errors import PollError
 from exporter.snapshot import ProbeResult
 

@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from exporter.demo.cluster import Cluster
-from exporter.server.connection import Access
+from exporter.server.access import Access
 from exporter.server.console import Console
 from exporter.server.pgbouncer import read_pools
 from tests.integration.pgbouncer import PgBouncer, pgbouncer

@@ -12,7 +12,8 @@ from psycopg import sql
 from structlog.testing import capture_logs
 
 from exporter.demo.cluster import Cluster
-from exporter.server.connection import Access, Connection
+from exporter.server.access import Access
+from exporter.server.connection import Connection
 from exporter.server.guc import parse_integer
 from exporter.server.settings import TIMEOUTS, overridden, read_configuration
 from tests.integration.conftest import NewCluster
