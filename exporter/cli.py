@@ -1,6 +1,7 @@
 """The command line: `pgconn-exporter`, with the flags of the Prometheus ecosystem."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
@@ -15,11 +16,11 @@ from pydantic import ValidationError
 from exporter import __version__, logs
 from exporter.config import Config, ConfigError, Web, load_config
 from exporter.daemon import Daemon
+from exporter.signals import cancel_on_signal
 from exporter.web.server import ListenError
 
 EXIT_INVALID = 1
 EXIT_USAGE = 2
-TOP_LEVEL_FLAGS = ("-h", "--help", "--version", "--install-completion", "--show-completion")
 
 app = typer.Typer(
     name="pgconn-exporter",
@@ -44,6 +45,10 @@ ListenAddress = Annotated[
 ]
 TelemetryPath = Annotated[
     str, typer.Option("--web.telemetry-path", help="Path of the metrics.", metavar="PATH")
+]
+Lifecycle = Annotated[
+    bool,
+    typer.Option("--web.enable-lifecycle", help="Allow POST /-/reload, besides SIGHUP."),
 ]
 Level = Annotated[logs.LogLevel, typer.Option("--log.level", help="Least level to log.")]
 Form = Annotated[logs.LogFormat, typer.Option("--log.format", help="Format of the log.")]
@@ -78,16 +83,23 @@ def run(
     config_file: ConfigFile = DEFAULT_FILE,
     listen_address: ListenAddress = None,
     telemetry_path: TelemetryPath = "/metrics",
+    lifecycle: Lifecycle = False,
     level: Level = logs.LogLevel.INFO,
     form: Form = logs.LogFormat.LOGFMT,
 ) -> None:
-    """Watch the servers of the configuration and serve metrics (the default command)."""
+    """Watch the servers of the configuration and serve metrics (the default command).
+
+    SIGHUP loads the file anew; a bad one changes nothing.
+    """
     if not telemetry_path.startswith("/"):
         raise fail(f"--web.telemetry-path: {telemetry_path!r} does not begin with /")
     logs.configure(level, form)
+
+    def load() -> Config:
+        return listening_on(load_config(config_file, os.environ), listen_address)
+
     try:
-        config = listening_on(load_config(config_file, os.environ), listen_address)
-        run_to_the_end(serve(Daemon(config, telemetry_path)))
+        run_to_the_end(serve(Daemon(load(), telemetry_path, load, lifecycle=lifecycle)))
     except (ConfigError, ListenError) as error:
         raise fail(str(error)) from None
 
@@ -133,38 +145,37 @@ def demo(
 
 
 def run_to_the_end(work: Coroutine[Any, Any, None]) -> NoReturn:
-    """Run a coroutine, and end the process with status 0 as soon as it has ended.
+    """Run a coroutine, cancel it at a signal, and end with status 0 as soon as it has ended.
 
     asyncio.run would wait for the threads of its executor, and a DNS look-up that hangs is in
     one of them: nothing can end it but the end of the process.
     """
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    loop.run_until_complete(work)
+    task = loop.create_task(work)
+    cancel_on_signal(task)
+    with contextlib.suppress(asyncio.CancelledError):
+        loop.run_until_complete(task)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
 
 
 async def serve(daemon: Daemon) -> None:
-    """Run a daemon until SIGTERM or SIGINT."""
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
+    """Run a daemon until it is cancelled, which may happen while it still starts.
+
+    SIGHUP reloads its configuration; several that come meanwhile are one.
+    """
+    hangups = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangups.set)
     await daemon.start()
     # What was made until now stays: a full collection that looks at it again stops us for 25 ms.
     gc.collect()
     gc.freeze()
     try:
-        await ended.wait()
+        while True:
+            await hangups.wait()
+            hangups.clear()
+            await daemon.reload()
     finally:
         await daemon.stop()
-
-
-def main() -> None:
-    """Run the command line; `run` is the default command."""
-    arguments = sys.argv[1:]
-    if not arguments or (arguments[0].startswith("-") and arguments[0] not in TOP_LEVEL_FLAGS):
-        arguments.insert(0, "run")
-    app(args=arguments)

@@ -1,23 +1,21 @@
-"""The daemon: targets, their schedule, and the HTTP server."""
+"""The daemon: targets, their schedule, the HTTP server, and the reload of the configuration."""
 
 import asyncio
 import time
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable
 
 import structlog
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.interval import IntervalTrigger
 
 from exporter import __version__, process
 from exporter.collectors import METRICS
-from exporter.config import Config, Target
+from exporter.config import Config, ConfigError, Target, Web
+from exporter.connector import Connector, same_way
 from exporter.diagnosis.poolers import Pooler
 from exporter.exposition import Exposition, Kind, Metric, Sample
-from exporter.poller import PROBE_READ, Poller
-from exporter.reads import ACTIVITY_READ
+from exporter.poller import Poller
+from exporter.schedule import Schedule
 from exporter.web.application import make_application
-from exporter.web.server import Server
+from exporter.web.server import ListenError, Server
 
 RELOAD_SUCCESSFUL = Metric(
     "pgconn_config_last_reload_successful",
@@ -38,23 +36,43 @@ log = structlog.get_logger()
 
 
 class Daemon:
-    """Watch the targets of a configuration, and serve what was seen."""
+    """Watch the targets of a configuration, and serve what was seen.
 
-    def __init__(self, config: Config, metrics_path: str = "/metrics") -> None:
-        """Take a configuration, and the path under which the metrics are served."""
+    `load` gives the configuration as it is now, or raises a ConfigError; without it there is no
+    reload. `lifecycle` lets a reload be asked for over HTTP.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        metrics_path: str = "/metrics",
+        load: Callable[[], Config] | None = None,
+        *,
+        lifecycle: bool = False,
+    ) -> None:
         self._config = config
+        self._metrics_path, self._load, self._lifecycle = metrics_path, load, lifecycle
         self._exposition = Exposition((*OWN_METRICS, *process.metrics(), *METRICS))
         self._exposition.add_live(process.samples)
+        self._schedule = Schedule()
         self._pollers: dict[str, Poller] = {}
-        self._poolers = {t.name: Pooler() for t in config.targets if t.kind == "pgbouncer"}
-        self._scheduler = AsyncIOScheduler(
-            timezone=UTC,
-            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        self._poolers: dict[str, Pooler] = {}
+        self._links: dict[str, dict[str, Pooler]] = {}
+        self._server = self._make_server(config.web)
+        self._closing: asyncio.Task[None] | None = None
+        self._reloading = asyncio.Lock()
+        self._loaded = 0.0
+        self._ending: set[Poller] = set()
+        self._stopping = False
+
+    def _make_server(self, web: Web) -> Server:
+        application = make_application(
+            self._exposition,
+            self.is_ready,
+            self._metrics_path,
+            self.reload if self._lifecycle else None,
         )
-        web = config.web
-        self._server = Server(
-            make_application(self._exposition, self.is_ready, metrics_path), web.host, web.port
-        )
+        return Server(application, web.host, web.port)
 
     @property
     def url(self) -> str:
@@ -68,72 +86,138 @@ class Daemon:
     async def start(self) -> None:
         """Listen, and begin to poll; raise ListenError where we cannot listen."""
         await self._server.start()
-        self._exposition.publish(None, EXPORTER, self._reload_samples())
-        self._scheduler.start()
-        for number, target in enumerate(self._config.targets):
-            self._watch(target, number / len(self._config.targets))
+        self._tell_reload(successful=True)
+        self._schedule.start()
+        self._link(self._config.targets)
+        self._watch(self._config.targets, {})
         log.info("started", version=__version__, url=self.url, targets=len(self._pollers))
 
-    def _reload_samples(self) -> Iterator[Sample]:
-        yield Sample(RELOAD_SUCCESSFUL, (), 1)
-        yield Sample(RELOAD_TIMESTAMP, (), time.time())
+    def _watch(self, targets: Iterable[Target], connectors: dict[str, Connector]) -> None:
+        """Poll targets, the first reads of each at once but apart from the others'.
 
-    def _watch(self, target: Target, share: float) -> None:
-        """Poll a target, its first reads at once but apart from the other targets'."""
-        poller = Poller(
-            target,
-            self._exposition,
-            self._linked(target),
-            on_connect=lambda: self._make_due(target.name),
-            on_pace=lambda: self._reschedule(target.name),
-        )
-        self._pollers[target.name] = poller
-        for read, seconds in poller.intervals.items():
-            self._scheduler.add_job(
-                poller.poll,
-                "interval",
-                args=[read],
-                id=job_id(target.name, read),
-                seconds=seconds,
-                next_run_time=datetime.now(UTC)
-                + timedelta(seconds=share * poller.intervals[ACTIVITY_READ]),
-            )
-
-    def _linked(self, target: Target) -> dict[str, Pooler]:
-        """Give what a PgBouncer says of itself, or what those in front of a PostgreSQL do."""
-        return {
-            other.name: self._poolers[other.name]
-            for other in self._config.targets
-            if other.kind == "pgbouncer" and target.name in {other.name, other.server}
-        }
-
-    def _make_due(self, target: str) -> None:
-        """Have the reads of a target that waited for its connection run now."""
-        for read in self._pollers[target].intervals:
-            if read not in {ACTIVITY_READ, PROBE_READ}:
-                self._scheduler.modify_job(job_id(target, read), next_run_time=datetime.now(UTC))
-
-    def _reschedule(self, target: str) -> None:
-        """Take over the intervals that are in force.
-
-        A read that is due sooner stays so: intervals that change often would put it off for ever.
+        `connectors` are those of the same targets before a reload.
         """
-        now = datetime.now(UTC)
-        for read, seconds in self._pollers[target].intervals.items():
-            job = self._scheduler.get_job(job_id(target, read))
-            due = min(job.next_run_time, now + timedelta(seconds=seconds))
-            job.modify(trigger=IntervalTrigger(seconds=seconds, timezone=UTC), next_run_time=due)
+        targets = tuple(targets)
+        for number, target in enumerate(targets):
+            poller = Poller(
+                target,
+                self._exposition,
+                self._links[target.name],
+                self._schedule,
+                connectors.get(target.name),
+            )
+            self._pollers[target.name] = poller
+            delay = number / len(targets) * target.intervals.activity
+            self._schedule.add(target.name, poller.poll, poller.intervals, delay)
+
+    def _link(self, targets: Iterable[Target]) -> None:
+        """Link what a PgBouncer says with itself and with the PostgreSQL behind it.
+
+        In place: a target that stays learns of a PgBouncer that came, and forgets one that went.
+        """
+        for target in targets:
+            self._links.setdefault(target.name, {}).clear()
+        for target in targets:
+            if target.kind == "pgbouncer":
+                pooler = self._poolers.setdefault(target.name, Pooler())
+                self._links[target.name][target.name] = pooler
+                if target.server is not None:
+                    self._links[target.server][target.name] = pooler
+
+    async def reload(self) -> str | None:
+        """Load the configuration anew and go over to it; give what is wrong where that fails.
+
+        Then everything stays as it was. Targets that did not change notice nothing.
+        """
+        async with self._reloading:
+            try:
+                await self._reload()
+            except (ConfigError, ListenError) as error:
+                problem = str(error)
+                log.warning("reload failed", error=problem)
+            except Exception:
+                problem = "a fault of the exporter: see its log"
+                log.exception("unforeseen fault in a reload")
+            else:
+                self._tell_reload(successful=True)
+                return None
+            self._tell_reload(successful=False)
+            return problem
+
+    async def _reload(self) -> None:
+        assert self._load is not None  # noqa: S101 - nobody asks for it otherwise
+        # In a thread: a long file takes a second, and polls shall not wait for it.
+        config = await asyncio.to_thread(self._load)
+        await self._move(config.web)
+        await self._go_over(config)
+
+    async def _move(self, web: Web) -> None:
+        """Listen on another address, if the configuration says so; raise ListenError."""
+        if web == self._config.web:
+            return
+        server = self._make_server(web)
+        await server.start()
+        log.info("listening", url=server.url)
+        # In the background: it waits for its last answers, of which one may tell of this reload.
+        self._closing = asyncio.ensure_future(self._server.stop())
+        self._server = server
+
+    async def _go_over(self, config: Config) -> None:
+        """End the targets that are gone or changed, and watch those that are new or changed."""
+        before = {target.name: target for target in self._config.targets}
+        after = {target.name: target for target in config.targets}
+        ended = [target for name, target in before.items() if after.get(name) != target]
+        begun = [target for name, target in after.items() if before.get(name) != target]
+        self._config = config
+        # Together: one that hangs takes its deadline to end.
+        kept = await asyncio.gather(*(self._end(old, after.get(old.name)) for old in ended))
+        if self._stopping:
+            return
+        self._link(config.targets)
+        self._watch(begun, {c.name: c for c in kept if c is not None})
+        log.info(
+            "reloaded",
+            targets=len(after),
+            added=len(after.keys() - before.keys()),
+            changed=len(before.keys() & {target.name for target in begun}),
+            removed=len(before.keys() - after.keys()),
+        )
+
+    async def _end(self, old: Target, new: Target | None) -> Connector | None:
+        """End a target; give its connector where the target that follows can go on with it."""
+        self._schedule.remove(old.name)
+        poller = self._pollers.pop(old.name)
+        self._ending.add(poller)
+        connector = None
+        if new is not None and same_way(old, new):
+            connector = await poller.retire()
+        else:
+            await poller.stop()
+        self._ending.discard(poller)
+        self._exposition.forget(old.name)
+        self._poolers.pop(old.name, None)
+        if new is None:
+            del self._links[old.name]
+        return connector
+
+    def _tell_reload(self, *, successful: bool) -> None:
+        if successful:
+            self._loaded = time.time()
+        samples = [
+            Sample(RELOAD_SUCCESSFUL, (), int(successful)),
+            Sample(RELOAD_TIMESTAMP, (), self._loaded),
+        ]
+        self._exposition.publish(None, EXPORTER, samples)
 
     async def stop(self) -> None:
         """End the polls, then close connections and the HTTP server."""
+        self._stopping = True
         # In this order: the scheduler would cancel polls that run, and log each as an error.
-        self._scheduler.remove_all_jobs()
-        await asyncio.gather(*(poller.stop() for poller in self._pollers.values()))
-        self._scheduler.shutdown(wait=False)
+        self._schedule.clear()
+        pollers = (*self._pollers.values(), *self._ending)
+        await asyncio.gather(*(poller.stop() for poller in pollers))
+        self._schedule.stop()
         await self._server.stop()
+        if self._closing is not None:
+            await self._closing
         log.info("stopped")
-
-
-def job_id(target: str, read: str) -> str:
-    """Name a job; a read's name has no slash, so that two targets cannot clash."""
-    return f"{read}/{target}"

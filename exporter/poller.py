@@ -1,25 +1,25 @@
-"""The polls of one target: one kept connection, a deadline, and an outcome that is always told."""
+"""The polls of one target: each has a deadline, and an outcome that is always told."""
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Protocol
 
 import structlog
 
 from exporter.collectors import PROBE
 from exporter.collectors.polling import PollRecord
 from exporter.config import Target
+from exporter.connector import Connector
 from exporter.diagnosis.poolers import Pooler
 from exporter.exposition import Exposition
 from exporter.pace import Pace
 from exporter.reads import ACTIVITY_READ, Read
 from exporter.server.connection import Connection
-from exporter.server.console import Console
-from exporter.server.errors import PollError, QueryError
+from exporter.server.errors import ConnectionLostError, PollError, QueryError
 from exporter.server.probe import probe
 from exporter.snapshot import ProbeResult
-from exporter.targets import access, collector_options, probe_access, reads_of
+from exporter.targets import collector_options, probe_access, reads_of
 
 PROBE_READ: Final = "probe"
 POLLING: Final = "polling"
@@ -27,29 +27,27 @@ POLLING: Final = "polling"
 EXPIRY_INTERVALS: Final = 3
 """After how many intervals the series of a read expire that neither succeeds nor fails."""
 
-# A server that is back shall be seen at the next poll; only who polls faster must wait.
-MIN_BACKOFF: Final = 1.0
-# Trying again soon does not mend a wrong password, and each attempt stands in the server's log.
-MAX_BACKOFF: Final = 30.0
-
 # Reschedule only for a change that matters: each moves the grid of the polls.
 STRETCH_TOLERANCE: Final = 0.25
 
 log = structlog.get_logger()
 
 
-def backoff(error: PollError, failures: int, interval: float) -> float:
-    """Give the seconds to wait before connecting again, after so many failures in a row."""
-    shortest = max(MIN_BACKOFF, interval)
-    if not error.persistent:
-        return shortest
-    return min(MAX_BACKOFF, shortest * 2.0 ** min(failures, 10))
+class Schedule(Protocol):
+    """What has the polls run; a target that it does not know is none of its business."""
+
+    def run_now(self, target: str, reads: Iterable[str]) -> None:
+        """Have reads of a target run now."""
+
+    def keep_pace(self, target: str, intervals: Mapping[str, float]) -> None:
+        """Take over the intervals of a target that are in force, in seconds by read."""
 
 
 class Poller:
-    """Poll one target; `on_connect` and `on_pace` tell when its reads are due anew.
+    """Poll one target; the schedule is told which reads are due at once, and new intervals.
 
     `poolers` are what the watched PgBouncers to which the target is linked have said, by name.
+    `connector` is that of a poller before this one, where it reached the target in the same way.
     """
 
     def __init__(
@@ -57,16 +55,17 @@ class Poller:
         target: Target,
         exposition: Exposition,
         poolers: Mapping[str, Pooler],
-        on_connect: Callable[[], None],
-        on_pace: Callable[[], None],
+        schedule: Schedule,
+        connector: Connector | None = None,
     ) -> None:
         self.name = target.name
         self.polled = asyncio.Event()
         self._target = target
         self._exposition = exposition
-        self._on_connect, self._on_pace = on_connect, on_pace
-        self._access, self._probe_access = access(target), probe_access(target)
-        self._open = Console.open if target.kind == "pgbouncer" else Connection.open
+        self._schedule = schedule
+        self._connector = connector or Connector(target)
+        self._connector.on_slot = lambda: schedule.run_now(target.name, self._reads)
+        self._probe_access = probe_access(target)
         self._reads: dict[str, Read[Any]] = {r.name: r for r in reads_of(target, poolers)}
         self._probes = [collector(collector_options(target)) for collector in PROBE]
         self._names = (*self._reads, *([PROBE_READ] if self._probe_access else []))
@@ -75,10 +74,8 @@ class Poller:
         self._stretch = 1.0
         self._record = PollRecord()
         self._complaints: dict[str, str] = {}
-        self._connection: Connection | None = None
         self._turn = asyncio.Lock()
-        self._failures = 0
-        self._next_attempt = 0.0
+        self._served = False  # whether the connection gave a snapshot
         self._running: set[asyncio.Task[Any]] = set()
         self._stopping = False
         exposition.watch(self.name, ACTIVITY_READ)
@@ -110,24 +107,29 @@ class Poller:
 
     async def _poll(self, read: Read[Any]) -> None:
         started = time.monotonic()
-        if read.name != ACTIVITY_READ and self._connection is None:
+        if read.name != ACTIVITY_READ and self._connector.connection is None:
             return  # the activity read connects, and has the others run then
-        if self._connection is None and started < self._next_attempt:
+        if not self._connector.due:
             return
         try:
             async with self._turn:
-                await self._run(read)
-        except PollError as error:
-            self._failed(read, error)
-        except Exception:
-            self._failed(read, QueryError("a fault of the exporter: see the log"))
-            raise
+                while await self._attempt(read):
+                    pass
         finally:
             self._finish(read.name, started)
 
+    async def _attempt(self, read: Read[Any]) -> bool:
+        """Run a read, and tell whether it shall be run again at once."""
+        try:
+            await self._run(read)
+        except PollError as error:
+            return self._failed(read, error)
+        except Exception:
+            self._failed(read, QueryError("a fault of the exporter: see the log"))
+            raise
+        return False
+
     async def _run(self, read: Read[Any]) -> None:
-        if self._connection is not None:
-            self._connection.renew_deadline()
         connection = await self._connected(read)
         if connection is None:
             return
@@ -136,6 +138,7 @@ class Poller:
         elapsed = time.monotonic() - started
         working = time.thread_time()
         self._publish(read, snapshot)
+        self._served = True
         own = time.thread_time() - working + connection.decode_seconds
         own += read.own_seconds(snapshot)
         self._pace.spent(read.name, read.server_seconds(snapshot, elapsed), own)
@@ -144,23 +147,20 @@ class Poller:
             self._recovered(read.name)
         else:
             self._complain(read.name, complaint)
+        await self._connector.keep_spare()
 
     async def _connected(self, read: Read[Any]) -> Connection | None:
-        """Give the connection; the activity read opens it where there is none."""
-        if self._connection is not None or read.name != ACTIVITY_READ:
-            return self._connection
-        try:
-            connection = await self._open(self._access, self._target.query_timeout)
-        except PollError as error:
-            self._failures += 1
-            wait = backoff(error, self._failures, self._target.intervals.activity)
-            # A little early: the poll that comes at that very moment shall find it over.
-            self._next_attempt = time.monotonic() + 0.9 * wait
-            raise
-        self._connection, self._failures = connection, 0
-        log.info("connected", target=self.name, server_version=connection.server_version)
-        self._on_connect()
+        """Give the connection, its deadline begun; the activity read opens it if there is none."""
+        connection = self._connector.connection
+        if connection is not None:
+            connection.renew_deadline()
+        elif read.name == ACTIVITY_READ:
+            connection = await self._connector.connect()
+            self._schedule.run_now(self.name, self._others(read))
         return connection
+
+    def _others(self, read: Read[Any]) -> list[str]:
+        return [name for name in self._reads if name != read.name]
 
     def _publish(self, read: Read[Any], snapshot: object) -> None:
         interval = self._pace.interval(read.name)
@@ -196,15 +196,27 @@ class Poller:
             self._complaints[PROBE_READ] = result.sqlstate
             log.warning("new connections fail", target=self.name, sqlstate=result.sqlstate)
 
-    def _failed(self, read: Read[Any], error: PollError) -> None:
-        """Withdraw what is no longer known, count it, and say so at the transition."""
-        if self._connection is None or self._connection.closed:
-            self._connection = None
-            for other in self._reads.values():
-                self._withdraw(other)
-        else:
-            self._withdraw(read)
+    def _failed(self, read: Read[Any], error: PollError) -> bool:
+        """Count and tell it, and withdraw what is no longer known.
+
+        Tells whether to read again at once: over the spare, or because a slot that we have just
+        lost is free for a moment.
+        """
         self._complain(read.name, error)
+        if not self._connector.drop_if_closed():
+            self._withdraw(read)
+            return False
+        sudden, served = isinstance(error, ConnectionLostError), self._served
+        spared = self._connector.take_spare()
+        if spared and sudden:
+            return True  # nobody waited for anything: what was said a moment ago still holds
+        for other in self._reads.values():
+            self._withdraw(other)
+        # A connection on which nothing ever succeeded would be lost again, and so for ever.
+        self._served = spared
+        if spared or (sudden and served and read.name != ACTIVITY_READ):
+            self._schedule.run_now(self.name, self._others(read))
+        return spared or (sudden and served)
 
     def _withdraw(self, read: Read[Any]) -> None:
         self._exposition.withdraw(self.name, read.name)
@@ -236,7 +248,7 @@ class Poller:
         if over or abs(stretch / self._stretch - 1) > STRETCH_TOLERANCE:
             self._tell_stretch(stretch)
             self._stretch = stretch
-            self._on_pace()
+            self._schedule.keep_pace(self.name, self.intervals)
         self._record.intervals = self.intervals
         self._exposition.publish(self.name, POLLING, self._record.samples())
         self.polled.set()
@@ -249,10 +261,21 @@ class Poller:
     async def stop(self) -> None:
         """End what runs, and close the connection."""
         self._stopping = True
+        await self._end_polls()
+        await self._connector.close()
+
+    async def retire(self) -> Connector:
+        """End, and hand over the connection: polls that run may end by themselves."""
+        self._stopping = True
+        if self._running:
+            # Each ends by its deadline, but they take turns.
+            await asyncio.wait(self._running, timeout=self._target.query_timeout)
+        await self._end_polls()
+        return self._connector
+
+    async def _end_polls(self) -> None:
         running = list(self._running)
         for task in running:
             task.cancel()
         if running:
             await asyncio.wait(running, timeout=1)
-        if self._connection is not None:
-            await self._connection.close()

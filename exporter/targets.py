@@ -43,12 +43,13 @@ def _given(target: Target, limit: Callable[[ClientGroup], float | None]) -> dict
 def reads_of(target: Target, poolers: Mapping[str, Pooler]) -> tuple[Read[Any], ...]:
     """Give the reads of a target, the activity first; `poolers` are those that it is linked to.
 
-    A PgBouncer is linked to what it says itself, a PostgreSQL to the PgBouncers in front of it.
+    A PgBouncer is linked to what it says itself, a PostgreSQL to the PgBouncers in front of it:
+    to those that are in `poolers` when it is polled.
     """
     options = collector_options(target)
     if target.kind == "pgbouncer":
         return pgbouncer_reads(options, poolers[target.name])
-    return postgresql_reads(options, tuple(poolers.values()))
+    return postgresql_reads(options, poolers.values())
 
 
 def access(target: Target) -> Access:

@@ -24,12 +24,17 @@ FAILURES = counter(
     " answered; unknown when the server's words were not understood.",
     ["sqlstate"],
 )
+FAILING_SINCE = gauge(
+    "pgconn_probe_failing_since_timestamp_seconds",
+    "Since when probes fail, in seconds since the epoch: the first of all those in a row that were"
+    " not accepted, up to the last probe. Absent while they are.",
+)
 
 
 class Probe(Collector[ProbeResult]):
     """Tell whether new connections are accepted."""
 
-    metrics = (SUCCESS, DURATION, FAILURES)
+    metrics = (SUCCESS, FAILING_SINCE, DURATION, FAILURES)
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)
@@ -37,14 +42,19 @@ class Probe(Collector[ProbeResult]):
         self._failures = Counter({("53300",): 0, ("",): 0})
         self._counts = [0] * (len(BOUNDS) + 1)
         self._sum = 0.0
+        self._failing_since: float | None = None
 
     def collect(self, snapshot: ProbeResult) -> Iterator[Sample]:
         """Yield the last result, and the counters."""
         if snapshot.success:
             self._counts[bisect_left(BOUNDS, snapshot.seconds)] += 1
             self._sum += snapshot.seconds
+            self._failing_since = None
         else:
             self._failures[snapshot.sqlstate,] += 1
+            self._failing_since = self._failing_since or snapshot.at
         yield Sample(SUCCESS, (), int(snapshot.success))
+        if self._failing_since is not None:
+            yield Sample(FAILING_SINCE, (), self._failing_since)
         yield Sample(DURATION, (), Distribution(BOUNDS, tuple(self._counts), self._sum))
         yield from samples(FAILURES, self._failures)

@@ -168,6 +168,8 @@ class Settings(Model):
     """From when on a connection counts as orphaned."""
     proc: Flag = False
     """Whether the exporter runs on the server's host and shall read its TCP table from /proc."""
+    spare: Flag = False
+    """Whether a second connection is kept, which takes over where the first is lost."""
     statements: Statements = Field(default_factory=Statements)
     """Which statements are exported, from pg_stat_statements."""
     connection_labels: Annotated[

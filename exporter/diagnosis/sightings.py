@@ -1,6 +1,6 @@
 """One activity snapshot as the collectors see it: connections only, each with its client."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -73,7 +73,7 @@ class Observer:
     """
 
     def __init__(
-        self, clients: Clients, labels: Iterable[str], poolers: Sequence[Pooler] = ()
+        self, clients: Clients, labels: Iterable[str], poolers: Collection[Pooler] = ()
     ) -> None:
         self._clients = clients
         self._poolers = poolers

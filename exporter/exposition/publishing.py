@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from exporter.exposition.blocks import Block, Deflater, gzipped, plain
-from exporter.exposition.folding import SERIES_FOLDED, limited
+from exporter.exposition.folding import SERIES_FOLDED, FoldedCounter, limited
 from exporter.exposition.model import Kind, Metric, Sample
 from exporter.exposition.rendering import (
     Format,
@@ -72,6 +72,8 @@ class Exposition:
         self._vital: dict[str, str] = {}
         self._up: dict[str, tuple[_Publication, _Publication]] = {}
         self._published: dict[tuple[str | None, str], _Publication] = {}
+        # Kept while a publication is withdrawn: what comes back must not be less.
+        self._counters: dict[tuple[str | None, str], dict[Metric, FoldedCounter]] = {}
         self._live: list[Callable[[], Iterable[Sample]]] = []
         self._pages: dict[tuple[str | None, Format, bool], _Page] = {}
         self._version = 0
@@ -94,6 +96,8 @@ class Exposition:
         self._up.pop(target, None)
         for key in [key for key in self._published if key[0] == target]:
             del self._published[key]
+        for key in [key for key in self._counters if key[0] == target]:
+            del self._counters[key]
         self._pages.clear()
         self._version += 1
 
@@ -110,10 +114,16 @@ class Exposition:
         lifetime: float = math.inf,
         max_series: int | None = None,
     ) -> None:
-        """Replace what a collector said; it holds for `lifetime` seconds."""
+        """Replace what a collector said; it holds for `lifetime` seconds.
+
+        What is said of a target that was forgotten meanwhile is not heard.
+        """
+        if target is not None and target not in self._vital:
+            return
         groups = _grouped(samples)
         if max_series is not None:
-            groups = limited(groups, max_series)
+            counters = self._counters.setdefault((target, collector), {})
+            groups = limited(groups, max_series, counters)
         before = self._published.get((target, collector))
         renderer = Renderer(target, before.heads if before else {})
         self._published[target, collector] = _Publication(

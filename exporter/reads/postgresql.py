@@ -1,7 +1,7 @@
 """The reads of a PostgreSQL target."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -25,18 +25,18 @@ from exporter.reads.base import ACTIVITY_READ, Read
 from exporter.server.activity import read_activity, read_port
 from exporter.server.connection import Connection
 from exporter.server.databases import read_databases
-from exporter.server.errors import OverriddenError, PrivilegeError
+from exporter.server.errors import OverriddenError, PollError, PrivilegeError
 from exporter.server.replication import read_replication
 from exporter.server.settings import overridden, read_configuration
 from exporter.server.sockets import read_tcp_table
-from exporter.server.statements import grant_monitor, read_statements
+from exporter.server.statements import grant_monitor, missing_texts, read_statements
 from exporter.snapshot import Activity, Configuration, Statements
 
 
 class ActivityRead(Read[Activity]):
     """The sessions; where other roles' are hidden, nothing is said rather than a part."""
 
-    def __init__(self, options: Options, poolers: Sequence[Pooler]) -> None:
+    def __init__(self, options: Options, poolers: Collection[Pooler]) -> None:
         fetch = self._read_with_tcp_table if options.proc else read_activity
         super().__init__(ACTIVITY_READ, fetch, ())
         self._looked_at: float | None = None
@@ -106,21 +106,33 @@ class SettingsRead(Read[Configuration]):
         return overridden(snapshot, connection)
 
 
-def postgresql_reads(options: Options, poolers: Sequence[Pooler] = ()) -> tuple[Read[Any], ...]:
+class StatementsRead(Read[Statements]):
+    """The statements; where the server cannot give their texts, these are missing."""
+
+    def __init__(self, options: Options) -> None:
+        statements = StatementMeans(options)
+
+        async def fetch(connection: Connection) -> Statements:
+            return await read_statements(connection, statements.choose)
+
+        super().__init__("statements", fetch, [statements])
+
+    def complaint(self, snapshot: Statements, connection: Connection) -> PollError | None:
+        """Tell that the texts are missing."""
+        del connection
+        return missing_texts(snapshot)
+
+
+def postgresql_reads(options: Options, poolers: Collection[Pooler] = ()) -> tuple[Read[Any], ...]:
     """Give every read of a PostgreSQL target, the activity first.
 
     `poolers` are the watched PgBouncers in front of it.
     """
-    statements = StatementMeans(options)
-
-    async def fetch_statements(connection: Connection) -> Statements:
-        return await read_statements(connection, statements.choose)
-
     activity = ActivityRead(options, poolers)
     return (
         activity,
         SettingsRead(options, activity.logins),
         Read("databases", read_databases, [collector(options) for collector in DATABASES]),
-        Read("statements", fetch_statements, [statements]),
+        StatementsRead(options),
         Read("replication", read_replication, [collector(options) for collector in REPLICATION]),
     )

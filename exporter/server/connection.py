@@ -5,6 +5,7 @@ report our own limits as the server's, and a setting that the version lacks woul
 """
 
 import asyncio
+import select
 import time
 from collections.abc import Sequence
 from typing import Any, ClassVar, LiteralString, NamedTuple, Self, TypeVar
@@ -19,6 +20,8 @@ from exporter.server.errors import PollTimeoutError, QueryError, query_error
 
 Result = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 Row = TypeVar("Row", bound=NamedTuple)
+
+_NOT_CONVERTIBLE = (psycopg.errors.CharacterNotInRepertoire, psycopg.errors.UntranslatableCharacter)
 
 # How long an aborted statement gets to fail once its socket is shut: it fails at once.
 _ABORT_SECONDS = 1.0
@@ -48,13 +51,16 @@ def guards(deadline: float) -> dict[str, str]:
 
 
 class TolerantTextLoader(Loader):
-    """Load text that is no UTF-8: names in shared catalogs have the encoding of their database."""
+    """Load text that is no UTF-8: names in shared catalogs have the encoding of their database.
+
+    No two of them become one, and what is a letter to PostgreSQL stays one in a query.
+    """
 
     format = pq.Format.BINARY
 
     def load(self, data: Buffer) -> str:
-        """Decode what can be decoded."""
-        return bytes(data).decode("utf-8", "replace")
+        """Decode what can be decoded; each other byte becomes a lone surrogate."""
+        return bytes(data).decode("utf-8", "surrogateescape")
 
 
 class Connection:
@@ -130,8 +136,17 @@ class Connection:
 
     @property
     def closed(self) -> bool:
-        """Tell whether the connection is gone."""
+        """Tell whether the connection is known to be gone."""
         return self._link.closed
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether the other end has closed it, which is noticed without a statement."""
+        if self._link.closed:
+            return True
+        poll = select.poll()
+        poll.register(self._link.fileno(), select.POLLRDHUP)
+        return bool(poll.poll(0))
 
     async def fetch(
         self, query: sql.SQL | sql.Composed | LiteralString, params: Sequence[object] = ()
@@ -160,13 +175,32 @@ class Connection:
         self, query: sql.SQL | sql.Composed | LiteralString, params: Sequence[object]
     ) -> Result:
         try:
-            return await self._within_deadline(query, params)
-        except UnicodeDecodeError:
-            for name in ("text", "name"):
-                self._link.adapters.register_loader(name, self._tolerant_loader)
+            try:
+                return await self._within_deadline(query, params)
+            except UnicodeDecodeError:
+                self._load_any_text()
+            except _NOT_CONVERTIBLE:
+                if not await self._take_any_text():
+                    raise
             return await self._within_deadline(query, params)
         except psycopg.Error as error:
             raise query_error(error, lost=self._link.closed) from None
+
+    def _load_any_text(self) -> None:
+        for name in ("text", "name"):
+            self._link.adapters.register_loader(name, self._tolerant_loader)
+
+    async def _take_any_text(self) -> bool:
+        """Have names sent as they are stored; tell whether the server had converted them before.
+
+        A database whose encoding is not ours sends no name that it cannot convert.
+        """
+        told = self._link.info.parameter_status
+        if told("client_encoding") in {told("server_encoding"), "SQL_ASCII"}:
+            return False
+        self._load_any_text()
+        await self._within_deadline(RAW_TEXT_QUERY, ())
+        return True
 
     async def _within_deadline(
         self, query: sql.SQL | sql.Composed | LiteralString, params: Sequence[object]
@@ -187,9 +221,11 @@ class Connection:
     async def _execute(
         self, query: sql.SQL | sql.Composed | LiteralString, params: Sequence[object]
     ) -> Result:
+        # Names in it are ours, and UTF-8, whatever encoding the server takes us to have.
+        text = query.as_bytes() if isinstance(query, sql.Composable) else query
         async with self._link.cursor(binary=True) as cursor:
             # Prepared from the first: we run the same few statements for ever.
-            await cursor.execute(query, params, prepare=True)
+            await cursor.execute(text, params, prepare=True)
             return await self._result(cursor)
 
     async def _result(self, cursor: psycopg.AsyncCursor[Any]) -> Result:
@@ -213,6 +249,7 @@ class Connection:
         await self._link.close()
 
 
+RAW_TEXT_QUERY = "SELECT pg_catalog.set_config('client_encoding', 'SQL_ASCII', false)"
 TIMEOUT_QUERY = "SELECT pg_catalog.set_config('statement_timeout', %s, false)"
 GUARD_QUERY = """
 SELECT pg_catalog.set_config(s.name, v.value, false)

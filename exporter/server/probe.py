@@ -9,13 +9,13 @@ from exporter.snapshot import ProbeResult
 
 async def probe(access: Access, deadline: float) -> ProbeResult:
     """Open one connection, log in, and close it."""
-    start = time.perf_counter()
+    at, start = time.time(), time.perf_counter()
     try:
         link = await open_link(access, deadline)
     except PollError as error:
         return ProbeResult(
-            success=False, seconds=time.perf_counter() - start, sqlstate=error.sqlstate
+            success=False, at=at, seconds=time.perf_counter() - start, sqlstate=error.sqlstate
         )
     seconds = time.perf_counter() - start
     await link.close()
-    return ProbeResult(success=True, seconds=seconds)
+    return ProbeResult(success=True, at=at, seconds=seconds)

@@ -98,8 +98,12 @@ class Replication:
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What happened to one new connection; `sqlstate` is empty where nobody answered."""
+    """What happened to one new connection, begun `at` our time (no server may have answered).
+
+    `sqlstate` is empty where nobody answered.
+    """
 
     success: bool
+    at: float
     seconds: float
     sqlstate: str = ""

@@ -1,11 +1,14 @@
 """The routes of the HTTP server."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from html import escape
+from itertools import islice
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
+import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from exporter import __version__
 from exporter.exposition import Exposition, Format
@@ -14,29 +17,72 @@ EXPOSITION: Final = web.AppKey("exposition", Exposition)
 READY: Final = web.AppKey[Callable[[], bool]]("ready")
 METRICS_PATH: Final = web.AppKey("metrics_path", str)
 
-# Nobody sends us more than a request line and some headers.
-MAX_BODY: Final = 1024
+Reload = Callable[[], Awaitable[str | None]]
+"""Loads the configuration anew; None when it is in force, else the text of what is wrong."""
+
+RELOAD: Final = web.AppKey[Reload | None]("reload")
+
+# No client accepts more than some formats and codings, and an entry costs a microsecond.
+MAX_CHOICES: Final = 64
+
+# How much of what was asked for, or of what there is, an error repeats.
+MAX_NAME: Final = 100
+MAX_NAMES: Final = 20
+
+log = structlog.get_logger()
 
 
 def make_application(
-    exposition: Exposition, ready: Callable[[], bool], metrics_path: str
+    exposition: Exposition,
+    ready: Callable[[], bool],
+    metrics_path: str,
+    reload: Reload | None = None,
 ) -> web.Application:
-    """Build the application; `ready` tells whether every target was polled once."""
-    application = web.Application(client_max_size=MAX_BODY)
+    """Build the application; `ready` tells whether every target was polled once.
+
+    Without `reload` nobody can have the configuration loaded anew over HTTP.
+    """
+    application = web.Application(middlewares=[tell_errors])
     application[EXPOSITION] = exposition
     application[READY] = ready
     application[METRICS_PATH] = metrics_path
+    application[RELOAD] = reload
     application.add_routes(
         [
             web.get(metrics_path, serve_metrics),
             web.get("/-/healthy", serve_healthy),
             web.get("/-/ready", serve_ready),
             web.get("/sd", serve_discovery),
+            web.post("/-/reload", serve_reload),
+            web.put("/-/reload", serve_reload),
         ]
     )
     if metrics_path != "/":
         application.add_routes([web.get("/", serve_index)])
     return application
+
+
+@web.middleware
+async def tell_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Say in a line of plain text why a request has no answer; log what nobody foresaw."""
+    try:
+        return await handler(request)
+    except web.HTTPNotFound:
+        return web.Response(status=404, text=f"nothing is here; there are: {places(request.app)}\n")
+    except web.HTTPMethodNotAllowed as error:
+        methods = ", ".join(sorted(error.allowed_methods))
+        text = f"this takes {methods} and no other method\n"
+        return web.Response(status=405, text=text, headers={"Allow": methods})
+    except web.HTTPException:
+        raise
+    except Exception:
+        log.exception("unforeseen fault in a request", path=request.path)
+        return web.Response(status=500, text="unforeseen fault; the log of the exporter has more\n")
+
+
+def places(application: web.Application) -> str:
+    """List the paths that there are."""
+    return ", ".join(resource.canonical for resource in application.router.resources())
 
 
 class Choice(NamedTuple):
@@ -49,7 +95,7 @@ class Choice(NamedTuple):
 
 def choices(header: str) -> Iterator[Choice]:
     """Read what a client accepts. Whatever it sends, this doesn't fail."""
-    for entry in header.lower().split(","):
+    for entry in islice(header.lower().split(",", MAX_CHOICES), MAX_CHOICES):
         name, *pairs = entry.split(";")
         parameters = {
             key.strip(): value.strip(' "')
@@ -83,7 +129,10 @@ def takes_gzip(request: web.Request) -> bool:
 async def serve_metrics(request: web.Request) -> web.Response:
     """Serve every target's metrics, or those of `?target=NAME`."""
     exposition = request.app[EXPOSITION]
-    target = request.query.get("target")
+    wanted = request.query.getall("target", [])
+    if len(wanted) > 1:
+        return web.Response(status=400, text="target= stands there more than once; ask for one\n")
+    target = wanted[0] if wanted else None
     if target is not None and target not in exposition.targets:
         return unknown_target(target, exposition.targets)
     form = negotiate(request.headers.get("Accept", ""))
@@ -96,7 +145,9 @@ async def serve_metrics(request: web.Request) -> web.Response:
 
 def unknown_target(name: str, known: tuple[str, ...]) -> web.Response:
     """Say which targets there are."""
-    text = f"no target is called {name!r}; there are: {', '.join(known)}\n"
+    asked = f"{name[:MAX_NAME]!r}{'...' if len(name) > MAX_NAME else ''}"
+    more = f" and {len(known) - MAX_NAMES} more" if len(known) > MAX_NAMES else ""
+    text = f"no target is called {asked}; there are: {', '.join(known[:MAX_NAMES])}{more}\n"
     return web.Response(status=404, text=text)
 
 
@@ -113,10 +164,26 @@ async def serve_ready(request: web.Request) -> web.Response:
     return web.Response(status=503, text="not ready: no poll of some target has ended yet\n")
 
 
+async def serve_reload(request: web.Request) -> web.Response:
+    """Load the configuration anew, and say what is wrong with it."""
+    reload = request.app[RELOAD]
+    if reload is None:
+        text = "Lifecycle API is not enabled; start with --web.enable-lifecycle\n"
+        return web.Response(status=403, text=text)
+    problem = await reload()
+    if problem is not None:
+        return web.Response(status=500, text=f"{problem}\n")
+    return web.Response(text="reloaded\n")
+
+
 async def serve_discovery(request: web.Request) -> web.Response:
     """List one entry a target, in the form of Prometheus' HTTP service discovery."""
+    host = request.headers.get("Host")
+    if not host:
+        text = "a Host header is needed: the targets are where it says\n"
+        return web.Response(status=400, text=text)
     path, names = request.app[METRICS_PATH], request.app[EXPOSITION].targets
-    return web.json_response([discovered(request.host, path, name) for name in names])
+    return web.json_response([discovered(host, path, name) for name in names])
 
 
 def discovered(host: str, path: str, name: str) -> dict[str, object]:

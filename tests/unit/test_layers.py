@@ -12,11 +12,14 @@ ROOT = Path(__file__).parents[2]
 # A part is a module or a package directly in exporter/. It may import itself and these.
 _DECIDING = {"snapshot", "exposition", "diagnosis", "collectors"}
 _READING = _DECIDING | {"server", "reads"}
-_RUNNING = _READING | {"config", "logs", "pace", "poller", "process", "targets"}
+_RUNNING = _READING | {
+    *("config", "connector", "logs", "pace", "poller", "process", "schedule", "targets"),
+}
 MAY_IMPORT: dict[str, set[str]] = {
     "__init__": set(),
     "logs": set(),
     "pace": set(),
+    "schedule": set(),
     "snapshot": set(),
     "exposition": set(),
     "process": {"exposition"},
@@ -26,21 +29,23 @@ MAY_IMPORT: dict[str, set[str]] = {
     "server": {"snapshot"},
     "reads": _READING,
     "targets": _READING | {"config"},
-    "poller": _READING | {"config", "logs", "pace", "targets"},
+    "connector": {"config", "server", "targets"},
+    "poller": _READING | {"config", "connector", "logs", "pace", "targets"},
     # Nothing that the daemon runs can terminate a session: only the cli reaches the commands.
     "web": _RUNNING,
     "daemon": _RUNNING | {"web"},
     "demo": _RUNNING | {"web", "daemon"},
     "commands": _RUNNING,
     "reference": _RUNNING | {"web", "daemon"},
-    "cli": _RUNNING | {"web", "daemon", "demo", "commands"},
-    "__main__": {"cli"},
+    "signals": set(),
+    "cli": _RUNNING | {"web", "daemon", "demo", "commands", "signals"},
+    "__main__": {"cli", "signals"},
 }
 
 # A library, and the only parts that may import it. The demo plays an application and its users.
 ONLY_IN: dict[str, set[str]] = {
     "aiohttp": {"web", "demo"},
-    "apscheduler": {"daemon"},
+    "apscheduler": {"schedule"},
     "prometheus_client": {"process", "demo"},
     "psycopg": {"server", "demo"},
     "psycopg_binary": {"server", "demo"},

@@ -35,6 +35,7 @@ CONTRACT = {
     "pgconn_series_folded": ("gauge", "metric"),
     # Can clients still connect
     "pgconn_probe_success": ("gauge", ""),
+    "pgconn_probe_failing_since_timestamp_seconds": ("gauge", ""),
     "pgconn_probe_duration_seconds": ("histogram", ""),
     "pgconn_probe_failures_total": ("counter", "sqlstate"),
     "pgconn_slots_max": ("gauge", ""),
@@ -135,6 +136,7 @@ NOT_POLLED = {
     "pgconn_config_last_reload_success_timestamp_seconds",
     "pgconn_build_info",
     "pgconn_probe_success",  # says "as of the last probe"
+    "pgconn_probe_failing_since_timestamp_seconds",
 }
 
 # Labels with few values, which no client chooses: the series limit leaves them alone.

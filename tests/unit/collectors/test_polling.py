@@ -43,14 +43,14 @@ def probe(*results: ProbeResult) -> dict[tuple[str, ...], float | Distribution]:
     return found
 
 
-def refused(sqlstate: str) -> ProbeResult:
+def refused(sqlstate: str, at: float = NOW) -> ProbeResult:
     """Make a probe that was turned away."""
-    return ProbeResult(success=False, seconds=9, sqlstate=sqlstate)
+    return ProbeResult(success=False, at=at, seconds=9, sqlstate=sqlstate)
 
 
 def test_probes() -> None:
     """The last result is told, and all of them are counted; a refusal has no duration."""
-    accepted = ProbeResult(success=True, seconds=0.004)
+    accepted = ProbeResult(success=True, at=NOW, seconds=0.004)
     results = [accepted, refused("53300"), refused(""), refused("53300"), accepted]
     counts = tuple(2 if bound == 0.005 else 0 for bound in BOUNDS)
     assert probe(*results) == {
@@ -64,14 +64,26 @@ def test_probes() -> None:
 
 def test_the_first_refusal_can_be_seen() -> None:
     """Being out of slots is counted from zero on, so that its first rise is one."""
-    first = probe(ProbeResult(success=True, seconds=0.004))
+    first = probe(ProbeResult(success=True, at=NOW, seconds=0.004))
     assert first["pgconn_probe_failures_total", "53300"] == 0
+
+
+def test_since_when_probes_fail() -> None:
+    """The first failure in a row counts, whatever its reason; a success ends the row."""
+    row = [refused("53300", NOW), refused("", NOW + 15), refused("53300", NOW + 30)]
+    since = "pgconn_probe_failing_since_timestamp_seconds"
+    accepted = ProbeResult(success=True, at=NOW + 45, seconds=0.004)
+    assert probe(*row)[since,] == NOW
+    assert (since,) not in probe(*row, accepted)
+    assert probe(*row, accepted, refused("53300", NOW + 60))[since,] == NOW + 60
 
 
 @pytest.mark.parametrize(("seconds", "bucket"), [(0.001, 0), (0.0011, 1), (5, 11), (5.1, 12)])
 def test_durations(seconds: float, bucket: int) -> None:
     """An upper bound belongs to its bucket."""
-    found = probe(ProbeResult(success=True, seconds=seconds))["pgconn_probe_duration_seconds",]
+    found = probe(ProbeResult(success=True, at=NOW, seconds=seconds))[
+        "pgconn_probe_duration_seconds",
+    ]
     assert isinstance(found, Distribution)
     assert found.counts.index(1) == bucket
     assert found.count == 1

@@ -254,8 +254,8 @@ def statement_samples() -> list[Sample]:
 def probe_samples() -> list[Sample]:
     """Probe twice, in vain the second time."""
     (collector,) = (make(OPTIONS) for make in PROBE)
-    list(collector.collect(ProbeResult(success=True, seconds=0.004)))
-    refused = ProbeResult(success=False, seconds=0.002, sqlstate="53300")
+    list(collector.collect(ProbeResult(success=True, at=NOW - 15, seconds=0.004)))
+    refused = ProbeResult(success=False, at=NOW, seconds=0.002, sqlstate="53300")
     return list(collector.collect(refused))
 
 
