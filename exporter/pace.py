@@ -1,9 +1,14 @@
 """The overhead limit: how far the intervals of a target's reads must be stretched."""
 
+from collections import defaultdict, deque
 from collections.abc import Mapping
+from functools import partial
 
-# How much of the cost of the newest poll goes into the average: some ten polls matter.
-_WEIGHT = 0.2
+# Costs are taken by a clock, not by a processor: what is busy with others makes them look higher.
+# So the least of some polls is nearest to the truth, and a bad moment does not blind us for long.
+_POLLS = 5
+
+_Costs = defaultdict[str, deque[float]]
 
 
 class Pace:
@@ -13,14 +18,13 @@ class Pace:
         """Take the configured intervals in seconds, by read, and the limit as a ratio."""
         self._intervals = dict(intervals)
         self._limit = max_overhead
-        self._server: dict[str, float] = {}
-        self._own: dict[str, float] = {}
+        self._server: _Costs = defaultdict(partial(deque[float], maxlen=_POLLS))
+        self._own: _Costs = defaultdict(partial(deque[float], maxlen=_POLLS))
 
     def spent(self, read: str, server: float, own: float) -> None:
         """Note the seconds of processor time that one poll cost the server, and cost us."""
-        for averages, seconds in ((self._server, server), (self._own, own)):
-            before = averages.get(read, seconds)
-            averages[read] = before + _WEIGHT * (seconds - before)
+        self._server[read].append(server)
+        self._own[read].append(own)
 
     @property
     def stretch(self) -> float:
@@ -28,8 +32,8 @@ class Pace:
         load = max(self._load(self._server), self._load(self._own))
         return max(1.0, load / self._limit)
 
-    def _load(self, averages: Mapping[str, float]) -> float:
-        return sum(seconds / self._intervals[read] for read, seconds in averages.items())
+    def _load(self, costs: Mapping[str, deque[float]]) -> float:
+        return sum(min(seconds) / self._intervals[read] for read, seconds in costs.items())
 
     def interval(self, read: str) -> float:
         """Give the interval of a read that is in force, in seconds."""
