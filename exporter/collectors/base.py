@@ -22,6 +22,7 @@ OPEN_LABELS: Final = frozenset(
         "queryid",
         "usename",
         "user",
+        "wait_event",
     }
 )
 

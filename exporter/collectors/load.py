@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from exporter.collectors.base import Collector, Options, counter, samples
 from exporter.diagnosis.sightings import Sighting
 from exporter.diagnosis.states import NOT_BUSY_STATES
-from exporter.exposition import Sample
+from exporter.exposition import OTHER, Sample
 
 SESSION_SECONDS = counter(
     "pgconn_session_seconds_total",
@@ -40,5 +40,11 @@ class Load(Collector[Sighting]):
             if c.state not in NOT_BUSY_STATES
         )
         for labels, sessions in working.items():
-            self._seconds[labels] += sessions * elapsed  # type: ignore[assignment]
+            self._seconds[self._bounded(labels)] += sessions * elapsed  # type: ignore[assignment]
         yield from samples(SESSION_SECONDS, self._seconds)
+
+    def _bounded(self, labels: tuple[str, ...]) -> tuple[str, ...]:
+        """Give where to count: extensions name wait events, so their number has no bound."""
+        if labels in self._seconds or len(self._seconds) < self.options.max_series:
+            return labels
+        return (*labels[:-1], OTHER)

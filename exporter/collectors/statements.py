@@ -12,7 +12,7 @@ from exporter.diagnosis.statements import (
 )
 from exporter.diagnosis.texts import safe_text
 from exporter.exposition import Fold, Sample
-from exporter.snapshot import StatementRow, Statements
+from exporter.snapshot import StatementRow, Statements, StatementsInfo
 
 LABELS: Final = ("datname", "usename", "queryid")
 
@@ -75,12 +75,20 @@ class StatementMeans(Collector[Statements]):
         self._texts: dict[int, str] = {}
 
     def interrupt(self) -> None:
-        """Forget the last look: the server may have been replaced meanwhile."""
-        self._history.interrupt()
+        """Forget the last look: the server may have been replaced meanwhile.
 
-    def choose(self, now: float, rows: tuple[StatementRow, ...]) -> set[int]:
+        The texts too, since another server may give the same queryid to another statement: it is
+        made of the numbers of tables.
+        """
+        self._history.interrupt()
+        self._texts.clear()
+
+    def choose(
+        self, now: float, rows: tuple[StatementRow, ...], info: StatementsInfo | None = None
+    ) -> set[int]:
         """Select the statements to export, and give the queryids whose texts we lack."""
-        self._selected = self._selection.select(now, self._history.advance(rows))
+        figures = self._history.advance(rows, None if info is None else info.reset_at)
+        self._selected = self._selection.select(now, figures)
         needed = {key.queryid for key in self._selected}
         self._texts = {queryid: self._texts[queryid] for queryid in needed & self._texts.keys()}
         return needed - self._texts.keys()

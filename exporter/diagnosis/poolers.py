@@ -30,14 +30,16 @@ class Pooler:
 
     def __init__(self) -> None:
         self._listed: frozenset[_End] | None = None  # not asked yet
-        self._known: set[_End] = set()  # listed since the last interruption
+        # Listed since the last interruption, with the start of the session that was seen there.
+        self._known: dict[_End, float | None] = {}
 
     def tell(self, servers: Iterable[ServerRow]) -> None:
         """Take the connections that it has now."""
         self._listed = frozenset(
             _End(row.remote_pid, -1 if row.local else row.local_port) for row in servers
         )
-        self._known |= self._listed
+        for end in self._listed:
+            self._known.setdefault(end, None)
 
     def interrupt(self) -> None:
         """Accuse nobody any more: whoever answers next may be another process with other pools.
@@ -56,11 +58,15 @@ class Pooler:
             return Verdict(frozenset(s.pid for s in sessions), frozenset())
         if not (self._known or self._listed):
             return Verdict(frozenset(), frozenset())
-        there = {_End(s.pid, s.client_port) for s in sessions}
-        left = (self._known & there) - self._listed
-        # What the server has no session of any more cannot be accused of anything.
-        self._known &= there | self._listed
+        there = {_End(s.pid, s.client_port): s.backend_start for s in sessions}
+        # What the server has no session of any more cannot be accused of anything, nor can who
+        # got its pid: after a restart of the server's container they begin with the same ones.
+        self._known = {
+            end: there.get(end, began)
+            for end, began in self._known.items()
+            if end in self._listed or (end in there and began in {None, there[end]})
+        }
         return Verdict(
-            frozenset(end.pid for end in self._listed & there),
-            frozenset(end.pid for end in left),
+            frozenset(end.pid for end in self._listed & there.keys()),
+            frozenset(end.pid for end in self._known.keys() & there.keys() - self._listed),
         )

@@ -54,11 +54,15 @@ def recent(row: StatementRow, before: StatementRow | None) -> tuple[int, float]:
     """Give the calls and seconds of an entry since an earlier look at it.
 
     An entry that is new, was reset, or was thrown out and came back has counted from zero since;
-    from extension version 1.11 on it says so, before that its counters have gone down.
+    from extension version 1.11 on it says so, before that a counter of it has gone down.
     """
-    if before is None or before.stats_since != row.stats_since or row.calls < before.calls:
+    if before is None or before.stats_since != row.stats_since or _fell(row, before):
         return row.calls, row.seconds
-    return row.calls - before.calls, max(0.0, row.seconds - before.seconds)
+    return row.calls - before.calls, row.seconds - before.seconds
+
+
+def _fell(row: StatementRow, before: StatementRow) -> bool:
+    return row.calls < before.calls or row.seconds < before.seconds or row.rows < before.rows
 
 
 class StatementHistory:
@@ -66,15 +70,23 @@ class StatementHistory:
 
     def __init__(self) -> None:
         self._before: dict[_Entry, StatementRow] | None = None
+        self._reset_at: float | None = None
 
     def interrupt(self) -> None:
         """Forget the last look: the next one starts anew, as after a restart of the server."""
         self._before = None
 
-    def advance(self, rows: Iterable[StatementRow]) -> dict[StatementKey, StatementFigures]:
-        """Take what is there now, and give the figures of each statement."""
+    def advance(
+        self, rows: Iterable[StatementRow], reset_at: float | None = None
+    ) -> dict[StatementKey, StatementFigures]:
+        """Take what is there now, and give the figures of each statement.
+
+        `reset_at` is when all statistics were last reset (extension version 1.9 on).
+        """
         before, now = self._before, {_Entry(*row[:4]): row for row in rows}
-        self._before = now
+        if before is not None and self._reset_at not in {None, reset_at}:
+            before = {}
+        self._before, self._reset_at = now, reset_at
         figures: defaultdict[StatementKey, StatementFigures] = defaultdict(StatementFigures)
         for entry, row in now.items():
             figure = figures[StatementKey(row.datname or "", row.usename or "", row.queryid)]
@@ -116,6 +128,8 @@ class Selection:
         self, now: float, figures: Mapping[StatementKey, StatementFigures]
     ) -> dict[StatementKey, StatementFigures]:
         """Give the statements to export at a time, of those that are still there."""
+        # The clock of the server that is there now may be behind that of the one before it.
+        self._last_led = {key: min(led, now) for key, led in self._last_led.items()}
         for ranking in RANKINGS:
             self._last_led.update(dict.fromkeys(leaders(figures, ranking, self._top), now))
         sticky = [

@@ -38,9 +38,8 @@ class _Publication:
 
 
 class _Page(NamedTuple):
-    """A ready body, and until when and for which version it holds."""
+    """A ready body, and until when it holds."""
 
-    version: int
     expires: float
     body: bytes
 
@@ -75,8 +74,8 @@ class Exposition:
         # Kept while a publication is withdrawn: what comes back must not be less.
         self._counters: dict[tuple[str | None, str], dict[Metric, FoldedCounter]] = {}
         self._live: list[Callable[[], Iterable[Sample]]] = []
+        # Dropped with every change: however many are asked for, those of the past are not kept.
         self._pages: dict[tuple[str | None, Format, bool], _Page] = {}
-        self._version = 0
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -88,7 +87,7 @@ class Exposition:
         self._vital[target] = vital
         down, up = (self._rendered(target, [Sample(UP, (), value)]) for value in (0, 1))
         self._up[target] = down, up
-        self._version += 1
+        self._pages.clear()
 
     def forget(self, target: str) -> None:
         """Drop a target and all of its series."""
@@ -99,7 +98,6 @@ class Exposition:
         for key in [key for key in self._counters if key[0] == target]:
             del self._counters[key]
         self._pages.clear()
-        self._version += 1
 
     def add_live(self, samples: Callable[[], Iterable[Sample]]) -> None:
         """Have samples of the exporter itself read anew for each changed page."""
@@ -114,12 +112,7 @@ class Exposition:
         lifetime: float = math.inf,
         max_series: int | None = None,
     ) -> None:
-        """Replace what a collector said; it holds for `lifetime` seconds.
-
-        What is said of a target that was forgotten meanwhile is not heard.
-        """
-        if target is not None and target not in self._vital:
-            return
+        """Replace what a collector said; it holds for `lifetime` seconds."""
         groups = _grouped(samples)
         if max_series is not None:
             counters = self._counters.setdefault((target, collector), {})
@@ -129,12 +122,12 @@ class Exposition:
         self._published[target, collector] = _Publication(
             renderer.lines(groups), self._clock() + lifetime, renderer.heads
         )
-        self._version += 1
+        self._pages.clear()
 
     def withdraw(self, target: str, collector: str) -> None:
         """Take back what a collector said, since it is no longer known to be true."""
         if self._published.pop((target, collector), None) is not None:
-            self._version += 1
+            self._pages.clear()
 
     def is_up(self, target: str) -> bool:
         """Tell whether the vital publication of a target is fresh."""
@@ -147,7 +140,7 @@ class Exposition:
         """Give the page of all targets or of one, made anew only after a change."""
         now = self._clock()
         page = self._pages.get((target, form, compress))
-        if page is None or page.version != self._version or page.expires <= now:
+        if page is None or page.expires <= now:
             page = self._make(form, target, now, compress=compress)
             self._pages[target, form, compress] = page
         return page.body
@@ -161,7 +154,6 @@ class Exposition:
         lines = [publication.lines.of(form) for publication in (*shown, *self._own(target))]
         blocks = self._blocks(form, lines)
         return _Page(
-            self._version,
             min((publication.expires for publication in shown), default=math.inf),
             gzipped(blocks) if compress else plain(blocks),
         )

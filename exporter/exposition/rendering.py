@@ -1,9 +1,10 @@
 """Samples as text: Prometheus text 0.0.4 and OpenMetrics 1.0."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from exporter.exposition.blocks import Block, Deflater
 from exporter.exposition.model import Distribution, Kind, Metric, Sample, format_value
@@ -16,15 +17,26 @@ class Format(StrEnum):
     OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
+# A byte that is no UTF-8, as Python's surrogateescape keeps it, or half a character.
+_NO_TEXT: Final = re.compile("[\ud800-\udfff]")
+_BYTES: Final = range(0xDC80, 0xDD00)
+
+
 def escape_label(value: str) -> str:
     r"""Escape a label value.
 
     >>> print(escape_label('a "b" \\ c'))
     a \"b\" \\ c
     """
-    # What is not text (a lone surrogate) would make the whole page unreadable for every scraper.
-    clean = value.encode("utf-8", "replace").decode()
+    # What is no text would make the whole page unreadable for every scraper.
+    clean = value if value.isascii() else _NO_TEXT.sub(_spell, value)
     return clean.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+
+
+def _spell(found: re.Match[str]) -> str:
+    """Write a byte as PostgreSQL does in application names, so that names stay apart."""
+    number = ord(found[0])
+    return f"\\x{number - 0xDC00:02x}" if number in _BYTES else "?"
 
 
 def escape_help(text: str) -> str:
@@ -112,7 +124,7 @@ class Renderer:
         lines = Lines()
         for metric, group in samples.items():
             if metric.kind in (Kind.GAUGE, Kind.COUNTER):
-                block = self._block([self._plain(sample) for sample in group])
+                block = self._block(self._plain(group))
                 lines.text[metric.name] = lines.openmetrics[metric.name] = block
             else:
                 self._distributions(metric, group, lines)
@@ -121,11 +133,13 @@ class Renderer:
     def _block(self, parts: Iterable[str]) -> Block:
         return self._deflater.block("".join(parts))
 
-    def _plain(self, sample: Sample) -> str:
-        metric, values, value = sample
-        labels = self.labels(metric, values)
-        braces = f"{{{labels}}}" if labels else ""
-        return f"{metric.name}{braces} {format_value(value)}\n"  # type: ignore[arg-type]
+    def _plain(self, group: list[Sample]) -> list[str]:
+        """Give the lines of a gauge or counter; of two names that read the same, the first."""
+        heads = [self.labels(metric, values) for metric, values, _ in group]
+        if len(set(heads)) < len(heads):
+            first = dict(reversed(list(zip(heads, group, strict=True))))
+            heads, group = list(first), list(first.values())
+        return [_line(sample, head) for sample, head in zip(group, heads, strict=True)]
 
     def _distributions(self, metric: Metric, group: list[Sample], lines: Lines) -> None:
         gauge = metric.kind is Kind.GAUGE_HISTOGRAM
@@ -154,3 +168,8 @@ class Renderer:
             f"{metric.name}{count}{{{labels}}} {value.count}\n",
             f"{metric.name}{total}{{{labels}}} {format_value(value.sum)}\n",
         )
+
+
+def _line(sample: Sample, labels: str) -> str:
+    braces = f"{{{labels}}}" if labels else ""
+    return f"{sample.metric.name}{braces} {format_value(sample.value)}\n"  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Collection, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from exporter.collectors import (
     ACTIVITY,
@@ -25,12 +25,23 @@ from exporter.reads.base import ACTIVITY_READ, Read
 from exporter.server.activity import read_activity, read_port
 from exporter.server.connection import Connection
 from exporter.server.databases import read_databases
-from exporter.server.errors import OverriddenError, PollError, PrivilegeError
+from exporter.server.errors import (
+    OverriddenError,
+    PollError,
+    PollTimeoutError,
+    PrivilegeError,
+)
 from exporter.server.replication import read_replication
 from exporter.server.settings import overridden, read_configuration
 from exporter.server.sockets import read_tcp_table
-from exporter.server.statements import grant_monitor, missing_texts, read_statements
-from exporter.snapshot import Activity, Configuration, Statements
+from exporter.server.statements import grant_monitor, read_statements, slow_texts
+from exporter.snapshot import (
+    Activity,
+    Configuration,
+    StatementRow,
+    Statements,
+    StatementsInfo,
+)
 
 
 class ActivityRead(Read[Activity]):
@@ -106,21 +117,51 @@ class SettingsRead(Read[Configuration]):
         return overridden(snapshot, connection)
 
 
+# The server cannot be stopped while it reads its texts, so that we have to let go of it.
+TEXTS_AGAIN: Final = 900.0
+
+
 class StatementsRead(Read[Statements]):
-    """The statements; where the server cannot give their texts, these are missing."""
+    """The statements; where the server cannot give their texts, these are missing.
+
+    Where that takes longer than a poll may, it is not tried again for a quarter of an hour.
+    """
 
     def __init__(self, options: Options) -> None:
-        statements = StatementMeans(options)
+        self._statements = StatementMeans(options)
+        self._missing: PollError | None = None
+        self._asked_at: float | None = None  # on the server's clock, as the next one
+        self._put_off_at: float | None = None
+        super().__init__("statements", self._read, [self._statements])
 
-        async def fetch(connection: Connection) -> Statements:
-            return await read_statements(connection, statements.choose)
+    async def _read(self, connection: Connection) -> Statements:
+        self._asked_at = None
+        try:
+            snapshot, missing = await read_statements(connection, self._choose)
+        except PollTimeoutError:
+            self._put_off()
+            raise
+        self._missing = missing if self._put_off_at is None else slow_texts()
+        return snapshot
 
-        super().__init__("statements", fetch, [statements])
+    def _put_off(self) -> None:
+        if self._asked_at is not None:
+            self._put_off_at = self._asked_at
+
+    def _choose(
+        self, now: float, rows: tuple[StatementRow, ...], info: StatementsInfo | None
+    ) -> Collection[int]:
+        """Select the statements, and give the queryids whose texts are asked for now."""
+        needed = self._statements.choose(now, rows, info)
+        if self._put_off_at is not None and abs(now - self._put_off_at) < TEXTS_AGAIN:
+            return ()
+        self._put_off_at, self._asked_at = None, now if needed else None
+        return needed
 
     def complaint(self, snapshot: Statements, connection: Connection) -> PollError | None:
-        """Tell that the texts are missing."""
-        del connection
-        return missing_texts(snapshot)
+        """Tell why texts are missing."""
+        del snapshot, connection
+        return self._missing
 
 
 def postgresql_reads(options: Options, poolers: Collection[Pooler] = ()) -> tuple[Read[Any], ...]:

@@ -26,8 +26,7 @@ WITH sessions AS MATERIALIZED (
         date_part('epoch', xact_start) AS xact_start,
         date_part('epoch', query_start) AS query_start,
         date_part('epoch', state_change) AS state_change,
-        state = 'idle' AND lower(left(ltrim(left(query, 20), E' \\n\\r\\t'), 6)) = 'listen'
-            AS listening
+        state = 'idle' AND query::name ~* '^[ \n\r\t]*listen' AS listening
     FROM pg_catalog.pg_stat_activity
 ), waits AS MATERIALIZED (
     SELECT pid, date_part('epoch', {waitstart}) AS wait_start, {lock} AS lock_wait,

@@ -17,6 +17,7 @@ from psycopg.adapt import Loader
 
 from exporter.server.access import Access, Link, abort, open_link
 from exporter.server.errors import PollTimeoutError, QueryError, query_error
+from exporter.server.secrets import secrets_of
 
 Result = tuple[tuple[str, ...], list[tuple[Any, ...]]]
 Row = TypeVar("Row", bound=NamedTuple)
@@ -79,6 +80,7 @@ class Connection:
         self._link = link
         self._deadline = deadline
         self._expires = expires
+        self._secrets = secrets_of(link.pgconn)
         self.pid = pid
         self.decode_seconds = 0.0
         self.server_version = link.info.server_version
@@ -92,9 +94,12 @@ class Connection:
         link = await open_link(access, deadline, simple=cls._simple)
         try:
             connection = await cls._checked(link, deadline, expires)
-        except BaseException:
+        except BaseException as error:
             abort(link)
             await link.close()
+            if isinstance(error, psycopg.Error):
+                # It took us in, and what it says of itself cannot be read.
+                raise query_error(error, lost=False) from None
             raise
         connection._access = access  # noqa: SLF001 - it is one of us
         return connection
@@ -127,7 +132,7 @@ class Connection:
         except TimeoutError:
             raise PollTimeoutError(f"no new session within {self._deadline:g} s") from None
         link, self._link = self._link, fresh._link  # noqa: SLF001 - it is one of us
-        self.pid = fresh.pid
+        self.pid, self.server_version = fresh.pid, fresh.server_version
         await link.close()
 
     def renew_deadline(self) -> None:
@@ -184,7 +189,7 @@ class Connection:
                     raise
             return await self._within_deadline(query, params)
         except psycopg.Error as error:
-            raise query_error(error, lost=self._link.closed) from None
+            raise query_error(error, lost=self._link.closed, secrets=self._secrets) from None
 
     def _load_any_text(self) -> None:
         for name in ("text", "name"):
@@ -236,17 +241,23 @@ class Connection:
         return columns, rows
 
     async def _give_up(self, task: asyncio.Future[Result]) -> None:
+        task.add_done_callback(_retrieve)
         abort(self._link)
-        await asyncio.wait({task}, timeout=_ABORT_SECONDS)
-        if not task.done():
+        try:
+            await asyncio.wait({task}, timeout=_ABORT_SECONDS)
+        finally:  # we may be stopped just now
             task.cancel()
-        elif not task.cancelled():
-            task.exception()  # retrieved: asyncio would complain otherwise
-        await self._link.close()
+            await self._link.close()
 
     async def close(self) -> None:
         """Say goodbye to the server; never waits for it."""
         await self._link.close()
+
+
+def _retrieve(task: asyncio.Future[Result]) -> None:
+    """Look at an exception that nobody waits for any more: asyncio would complain otherwise."""
+    if not task.cancelled():
+        task.exception()
 
 
 RAW_TEXT_QUERY = "SELECT pg_catalog.set_config('client_encoding', 'SQL_ASCII', false)"

@@ -46,6 +46,8 @@ def _faults(dsn: str) -> Iterator[str]:
         yield "is empty; write postgresql:// to take everything from libpq's PG* variables"
     if _has_control_character(dsn):
         yield "has a line break or another control character in it"
+    if _cut_in_two(dsn):
+        yield "has an '@' behind its first '/'; write %2F for a '/' in a password, %40 for an '@'"
     try:
         parameters = conninfo_to_dict(dsn)
     except (Error, UnicodeError) as error:
@@ -59,6 +61,12 @@ def _has_control_character(dsn: str) -> bool:
     return "\0" in dsn or (dsn.startswith(_SCHEMES) and any(char < " " for char in dsn))
 
 
+def _cut_in_two(dsn: str) -> bool:
+    """Say whether libpq takes the second half of a password for the name of a database."""
+    authority, _, path = dsn.partition("://")[2].partition("/")
+    return dsn.startswith(_SCHEMES) and "@" not in authority and "@" in path.partition("?")[0]
+
+
 def _reword(dsn: str, message: str) -> str:
     """Say what libpq's message means, without its quotations."""
     if "://" in dsn.partition("=")[0] and not dsn.startswith(_SCHEMES):
@@ -68,6 +76,8 @@ def _reword(dsn: str, message: str) -> str:
 
 def _value_faults(parameters: dict[str, str]) -> Iterator[str]:
     """Yield what libpq would only find out when it connects."""
+    if "@" in parameters.get("host", "") and "/" not in parameters["host"]:
+        yield "has an '@' in its host; write %40 for one in the user or the password"
     hosts = (parameters.get("host") or parameters.get("hostaddr", "")).split(",")
     ports = parameters.get("port", "").split(",")
     if not all(_is_port(port) for port in ports):

@@ -1,14 +1,18 @@
 """What can go wrong with a poll: one class for each value of the label `reason`.
 
 No message holds a secret: libpq's name host, port, user and database, and a server's error is
-told by its primary message alone, since its context and its query may quote a user's data.
+told by its primary message alone, since its context and its query may quote a user's data. What
+a server sends back of our own password, or of our options, is masked.
 """
 
 import re
+from collections.abc import Iterable
 from typing import ClassVar
 
 import psycopg
 from psycopg import errors
+
+from exporter.server.secrets import secrets_of, without_secrets
 
 NO_ANSWER = ""
 UNKNOWN = "unknown"
@@ -162,7 +166,10 @@ def connect_sqlstate(message: str) -> str:
 
 def connect_error(error: psycopg.Error) -> PollError:
     """Classify a connection that could not be made."""
-    message = " ".join(str(error).split())
+    if isinstance(error, psycopg.ProgrammingError):
+        # libpq repeats the piece that it stumbled over, which may be the password.
+        return AuthenticationError("the connection string cannot be parsed", sqlstate=UNKNOWN)
+    message = without_secrets(" ".join(str(error).split()), secrets_of(error.pgconn))
     if isinstance(error, errors.ConnectionTimeout):
         return PollTimeoutError(message)
     sqlstate = error.sqlstate or connect_sqlstate(str(error))
@@ -175,9 +182,10 @@ def connect_error(error: psycopg.Error) -> PollError:
     return RefusedError(message, sqlstate=sqlstate)
 
 
-def query_error(error: psycopg.Error, *, lost: bool) -> PollError:
+def query_error(error: psycopg.Error, *, lost: bool, secrets: Iterable[str] = ()) -> PollError:
     """Classify a statement that failed on a connection that is now lost, or is not."""
-    message = error.diag.message_primary or " ".join(str(error).split())
+    words = error.diag.message_primary or str(error)
+    message = without_secrets(" ".join(words.split()), secrets)
     sqlstate = error.sqlstate or NO_ANSWER
     if isinstance(error, (errors.QueryCanceled, errors.LockNotAvailable)):
         return PollTimeoutError(message, sqlstate=sqlstate)

@@ -13,18 +13,21 @@ from exporter.server.connection import Connection
 from exporter.server.errors import (
     MissingExtensionError,
     MissingPreloadError,
+    PollError,
+    PollTimeoutError,
     PrivilegeError,
     QueryError,
 )
 from exporter.snapshot import StatementRow, Statements, StatementsInfo
 
-Choose = Callable[[float, tuple[StatementRow, ...]], Collection[int]]
-"""Takes the server's clock and every entry; gives the queryids whose texts are needed."""
+Choose = Callable[[float, tuple[StatementRow, ...], StatementsInfo | None], Collection[int]]
+"""Takes the server's clock, every entry and the info; gives the queryids whose texts are needed."""
 
 # Far above any text_length: a comment that stands before the statement must fit in, too.
 TEXT_BYTES: Final = 20_000
 
 _OBJECT_NOT_IN_STATE: Final = "55000"
+_NO_UTF8: Final = frozenset({"22021", "22P05"})
 _VERSION_WITH_GRANT_INHERIT: Final = 160000
 
 
@@ -77,18 +80,26 @@ SELECT DISTINCT ON (queryid) queryid, left(query, %s) FROM {schema}.pg_stat_stat
 WHERE queryid = ANY (%s) AND query IS NOT NULL
 """
 
+# What a database without an encoding lets its clients write need not be text elsewhere.
+RESET_QUERY: Final = """\
+SELECT {schema}.pg_stat_statements_reset(0, oid) FROM pg_database WHERE encoding <>\
+ (SELECT encoding FROM pg_database WHERE datname = current_database());\
+"""
+
 CLOCK_QUERY: Final = "SELECT date_part('epoch', clock_timestamp())"
 
 
-async def read_statements(connection: Connection, choose: Choose) -> Statements:
-    """Read every entry, and the texts of those that are chosen."""
+async def read_statements(
+    connection: Connection, choose: Choose
+) -> tuple[Statements, PollError | None]:
+    """Read every entry, and the texts of those that are chosen; tell why these are missing."""
     extension = await _locate(connection)
     schema = sql.Identifier(extension.schema or "")
     try:
         rows = await connection.fetch_rows(StatementRow, _rows_query(extension, schema))
         info = await _read_info(connection, schema) if extension.has_info else None
         [(now,)] = await connection.fetch(CLOCK_QUERY)
-        texts = await _read_texts(connection, schema, choose(now, rows))
+        texts, missing = await _read_texts(connection, schema, choose(now, rows, info))
     except QueryError as error:
         raise _as_missing_preload(error) from None
     except PrivilegeError as error:
@@ -96,7 +107,7 @@ async def read_statements(connection: Connection, choose: Choose) -> Statements:
             schema, sql.Identifier(connection.role)
         )
         raise PrivilegeError(str(error), cure=grant.as_string()) from None
-    return Statements(now, rows, info, texts)
+    return Statements(now, rows, info, texts), missing
 
 
 async def _locate(connection: Connection) -> Extension:
@@ -157,8 +168,28 @@ async def _read_info(connection: Connection, schema: sql.Identifier) -> Statemen
 
 async def _read_texts(
     connection: Connection, schema: sql.Identifier, queryids: Collection[int]
-) -> dict[int, str]:
+) -> tuple[dict[int, str], PollError | None]:
+    """Read texts, or tell why that cannot be: the figures are worth showing without them.
+
+    The server reads all of its texts for that, and fails at one which it cannot convert.
+    """
     if not queryids:
-        return {}
+        return {}, None
     query = sql.SQL(TEXTS_QUERY).format(schema=schema)
-    return dict(await connection.fetch(query, (TEXT_BYTES, list(queryids))))
+    try:
+        return dict(await connection.fetch(query, (TEXT_BYTES, list(queryids)))), None
+    except QueryError as error:
+        if error.sqlstate not in _NO_UTF8:
+            raise
+        return {}, QueryError(
+            "texts of statements are missing: one that was run in a database of another encoding"
+            " cannot be converted",
+            cure=sql.SQL(RESET_QUERY).format(schema=schema).as_string(),
+        )
+
+
+def slow_texts() -> PollTimeoutError:
+    """Tell that the texts are missing because they are too many."""
+    return PollTimeoutError(
+        "texts of statements are missing: the server needs longer than query_timeout to read them"
+    )

@@ -28,13 +28,9 @@ class StatementsInfo(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """Every entry of pg_stat_statements, and the texts of the statements that were asked for.
-
-    `unread` tells why the texts could not be read, where that is so: the label `reason`.
-    """
+    """Every entry of pg_stat_statements, and the texts of the statements that were asked for."""
 
     now: float
     rows: tuple[StatementRow, ...]
     info: StatementsInfo | None
     texts: dict[int, str] = field(default_factory=dict)
-    unread: str | None = None

@@ -182,7 +182,7 @@ async def test_a_client_whose_name_is_no_text(bouncer: PgBouncer) -> None:
         async with watching({"pool": bouncer.target()}) as watch:
             scrape = await watch.after_poll("pool", "databases")
     [found] = scrape.table(PREFIX + "client_connections", *CLIENT_LABELS)
-    assert found == ("orders", "celery", "127.0.0.1", "caf\N{REPLACEMENT CHARACTER}", "active")
+    assert found == ("orders", "celery", "127.0.0.1", "caf\\xe9", "active")
     assert scrape.table(ERRORS, "reason") == {}
 
 

@@ -14,8 +14,8 @@ Seconds = dict[tuple[str, ...], float | Distribution]
 class Polls:
     """A collector that is shown one poll after the other."""
 
-    def __init__(self) -> None:
-        self.load = Load(Options())
+    def __init__(self, max_series: int = 1000) -> None:
+        self.load = Load(Options(max_series=max_series))
 
     def see(self, at: float, *rows: Session) -> Seconds:
         """Give the session seconds by client, state and wait event."""
@@ -82,3 +82,23 @@ def test_which_states_count(state: str | None, *, counts: bool) -> None:
     row = session(1, state=state, wait_event_type=None, wait_event=None)
     polls.see(0, row)
     assert polls.see(2, row) == ({("other", state, "", ""): 2} if counts else {})
+
+
+def test_wait_events_without_end() -> None:
+    """An extension may name as many as it likes: those beyond the limit count as `other`."""
+    polls = Polls(max_series=3)
+    shown: Seconds = {}
+    for number in range(20):
+        event = f"{number:02}"
+        shown = polls.see(number, active(1, wait_event_type="Extension", wait_event=event))
+    extension = ("other", "active", "Extension")
+    assert shown == {
+        (*extension, "00"): 0,
+        (*extension, "01"): 1,
+        (*extension, "02"): 1,
+        (*extension, "other"): 17,
+    }
+    assert (
+        polls.see(20, active(1, wait_event_type="Extension", wait_event="01"))[*extension, "01"]
+        == 2
+    )

@@ -23,6 +23,9 @@ SECRET = "hunter2"
         "hostaddr=10.0.0.1,10.0.0.2 port=5432,5433",
         "host=db\nuser=me\n",
         "service=orders",
+        "postgresql://u:hunter%402%2F@db.internal/postgres?host=/run/a@b",
+        "host=/run/a@b dbname=me@home",
+        "postgresql:///me%40home",
     ],
 )
 def test_good(dsn: str) -> None:
@@ -51,6 +54,8 @@ def test_good(dsn: str) -> None:
         ("postgresql://u:hunter2@h/db\n", "has a line break or another control character in it"),
         ("host=db\0password=hunter2", "has a line break or another control character in it"),
         ("host=\ud800", "is not a connection string that libpq can parse"),
+        ("postgresql://u:pass@hunter2@h/", "has an '@' in its host; write %40 for one in the user"),
+        ("postgresql://u:12/hunter2@h/", "has an '@' behind its first '/'; write %2F for a '/'"),
         ("postgresql://u:hunter2@h:pg/", "has a port that is not a number from 1 to 65535"),
         ("postgresql://u@h:65536/", "has a port that is not a number from 1 to 65535"),
         ("host=db port=0", "has a port that is not a number from 1 to 65535"),

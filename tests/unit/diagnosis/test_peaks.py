@@ -27,3 +27,13 @@ def test_the_edge_of_the_window() -> None:
     assert peak.add(100, 9) == 9
     assert peak.add(159.9, 1) == 9
     assert peak.add(160, 1) == 1
+
+
+def test_a_clock_that_is_behind() -> None:
+    """The peak of a server whose clock was ahead does not stay for as long as it was."""
+    peak = Peak(60)
+    assert peak.add(1000, 9) == 9
+    assert peak.add(4600, 7) == 7
+    assert peak.add(4610, 5) == 7
+    assert peak.add(1010, 1) == 1
+    assert peak.add(1020, 0) == 1

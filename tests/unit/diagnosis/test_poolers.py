@@ -3,7 +3,7 @@
 from exporter.diagnosis.poolers import Pooler, Verdict
 from exporter.snapshot import Session
 from exporter.snapshot.pgbouncer import ServerRow
-from tests.unit.rows import active, session
+from tests.unit.rows import NOW, active, session
 
 NOTHING = Verdict(frozenset(), frozenset())
 
@@ -81,6 +81,19 @@ def test_unix_socket() -> None:
     assert pooler.judge([row]) == verdict({1}, set())
     pooler.tell([])
     assert pooler.judge([row, active(2, client_port=5432)]) == verdict(set(), {1})
+
+
+def test_another_server_with_the_same_process_numbers() -> None:
+    """After a restart, another session may have pid and port of one that the pooler let go."""
+    pooler = Pooler()
+    pooler.tell([ServerRow(1, 5432, local=True), ServerRow(2, 5432, local=True)])
+    place: dict[str, str | float | list[int] | None] = {"client_addr": None, "client_port": -1}
+    before = [active(pid, backend_start=NOW - 9, **place) for pid in (1, 2)]
+    assert pooler.judge(before) == verdict({1, 2}, set())
+    pooler.tell([])
+    after = active(1, backend_start=NOW, **place)
+    assert pooler.judge([after, before[1]]) == verdict(set(), {2})
+    assert pooler.judge([after]) == NOTHING
 
 
 def test_after_an_interruption_nobody_is_accused() -> None:

@@ -81,9 +81,29 @@ def test_an_update_of_the_extension() -> None:
     assert recent(before, statement(calls=12, seconds=8, stats_since=NOW - 99)) == (12, 8)
 
 
-def test_rounding_never_gives_negative_times() -> None:
-    """The sum of a server may lose a little to rounding."""
-    assert recent(statement(calls=10, seconds=5), statement(calls=11, seconds=4.999)) == (1, 0)
+def test_a_reset_that_was_overtaken() -> None:
+    """Where there were more calls since than before, time or rows still tell of the reset."""
+    before = statement(calls=2, seconds=10, rows=5)
+    assert recent(before, statement(calls=3, seconds=0.3, rows=5)) == (3, 0.3)
+    assert recent(before, statement(calls=3, seconds=11, rows=4)) == (3, 11)
+
+
+def test_a_reset_of_all_that_the_extension_tells() -> None:
+    """From 1.9 on, all that is counted after a reset of everything is recent, and only once."""
+    history = StatementHistory()
+    history.advance([statement(calls=2, seconds=1)], NOW - 99)
+    more = [statement(calls=3, seconds=9, rows=3)]
+    assert history.advance(more, NOW - 1)[KEY].recent_mean == 3
+    assert history.advance(more, NOW - 1)[KEY].recent_calls == 0
+    history.interrupt()
+    assert history.advance(more, NOW)[KEY].recent_calls == 0
+
+
+def test_an_update_of_the_extension_that_tells_of_resets() -> None:
+    """When the time of the last reset appears, that is no reset."""
+    history = StatementHistory()
+    history.advance([statement(calls=2, seconds=1)])
+    assert history.advance([statement(calls=3, seconds=9)], NOW - 99)[KEY].recent_calls == 1
 
 
 def test_eviction_and_return() -> None:
@@ -230,6 +250,15 @@ def test_leading_again_counts_anew() -> None:
     selection.select(NOW + 600, second)
     selection.select(NOW + 1200, first)
     assert len(selection.select(NOW + 1200 + 899, second)) == 2
+
+
+def test_a_clock_that_is_behind() -> None:
+    """The statements of a server whose clock was ahead do not stay for as long as it was."""
+    selection = Selection(1, LIMIT)
+    first, second = keyed(a=figures(1, 5), b=figures(1, 4)), keyed(a=figures(1, 5), b=figures(1, 6))
+    selection.select(NOW + 7200, first)
+    assert selection.select(NOW, second) == second
+    assert selection.select(NOW + STICKY_SECONDS + 1, second) == keyed(b=figures(1, 6))
 
 
 def test_limit_of_all() -> None:

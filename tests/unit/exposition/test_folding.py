@@ -6,8 +6,17 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import pytest
 
-from exporter.exposition import OTHER, SERIES_FOLDED, Distribution, Fold, Kind, Metric, Sample
-from exporter.exposition.folding import fold, limited
+from exporter.exposition import (
+    OTHER,
+    SERIES_FOLDED,
+    Distribution,
+    Exposition,
+    Fold,
+    Kind,
+    Metric,
+    Sample,
+)
+from exporter.exposition.folding import FoldedCounter, fold, limited
 from tests.unit.pages import published, read, series
 
 LABELS = ("client", "usename", "datname", "state")
@@ -225,3 +234,115 @@ def test_the_page_says_what_was_folded() -> None:
     others = {"client": "api", "usename": OTHER, "datname": OTHER, "state": "idle"}
     assert page[series("pgconn_connections", {"target": "orders", **others})] == 6
     assert len(page) == 6
+
+
+COUNTED = Metric("pgconn_sessions_total", Kind.COUNTER, "Sessions.", LABELS, Fold.SUM, OPEN)
+
+
+def key_of(database: str) -> tuple[str, ...]:
+    """Give the labels of a database's counter."""
+    return "api", "ann", database, "idle"
+
+
+OTHERS = ("api", OTHER, OTHER, "idle")
+
+
+class Publications:
+    """A counter that is published again and again."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.counters: dict[Metric, FoldedCounter] = {}
+
+    def tell(self, **databases: float) -> dict[str, float]:
+        """Publish the sessions of databases, and give what is shown by database."""
+        samples = [
+            Sample(COUNTED, OTHERS if name == OTHER else key_of(name), value)
+            for name, value in databases.items()
+        ]
+        shown = limited({COUNTED: samples}, self.limit, self.counters)[COUNTED]
+        return {labels[2]: float(str(value)) for _, labels, value in shown}
+
+
+def test_a_folded_counter_does_not_fall() -> None:
+    """Who overtakes another, is dropped, or comes back, takes nothing out of what is folded."""
+    told = Publications(2)
+    assert told.tell(a=10, b=5, c=4, d=1) == {"a": 10, OTHER: 10}
+    # The largest is another one now, but the one that was shown stays.
+    assert told.tell(a=10, b=5, c=24, d=1) == {"a": 10, OTHER: 30}
+    assert told.tell(a=11, b=6, c=24) == {"a": 11, OTHER: 31}
+    assert told.tell(b=6, c=25, d=0) == {"c": 25, OTHER: 31}
+    assert told.tell(a=3, c=25, d=0, b=7) == {"c": 25, OTHER: 35}
+
+
+def test_a_folded_counter_that_begins_anew() -> None:
+    """After a reset of the server's statistics a member counts from zero again."""
+    told = Publications(2)
+    assert told.tell(a=10, b=5, c=4)[OTHER] == 9
+    assert told.tell(a=0, b=2, c=0)[OTHER] == 11
+
+
+def test_a_counter_that_fits_again() -> None:
+    """When there are few enough, each is shown, and folding goes on later where it was."""
+    told = Publications(2)
+    assert told.tell(a=10, b=5, c=4) == {"a": 10, OTHER: 9}
+    assert told.tell(a=10, b=7) == {"a": 10, "b": 7}
+    assert told.tell(a=10, b=8, c=1) == {"a": 10, OTHER: 11}
+
+
+def test_no_folded_counter_ever_falls() -> None:
+    """Whatever comes and goes: no series falls but with its own database, the limit holds."""
+    chance = random.Random(3)
+    for _ in range(50):
+        told, values = Publications(chance.randint(2, 8)), dict[str, float]()
+        shown = dict[str, float]()
+        grown = 0.0
+        for _ in range(40):
+            for name in "abcdefghij":
+                if chance.random() < 0.1:
+                    values.pop(name, None)
+                elif name in values or chance.random() < 0.5:
+                    more = chance.randint(0, 5)
+                    grown += more
+                    values[name] = values.get(name, 0) + more
+            before, shown = shown, told.tell(**values)
+            assert len(shown) <= max(told.limit, 1)
+            assert shown.get(OTHER, 0) >= before.get(OTHER, 0) or OTHER not in shown
+            assert shown.get(OTHER, 0) <= grown
+            assert all(value == values[name] for name, value in shown.items() if name != OTHER)
+
+
+def test_a_database_that_is_called_other() -> None:
+    """It is folded with the others, not shown beside them."""
+    told = Publications(2)
+    assert told.tell(**{OTHER: 50}, a=3, b=2) == {"a": 3, OTHER: 52}
+    assert told.tell(**{OTHER: 51}, a=3, b=2) == {"a": 3, OTHER: 53}
+
+
+def test_a_target_that_is_down_for_a_while() -> None:
+    """What is folded goes on where it was when the series come back."""
+    exposition = Exposition([COUNTED])
+    exposition.watch("orders", "collector")
+    exposition.publish("orders", "collector", counts(4, 3, 2), max_series=2)
+    exposition.withdraw("orders", "collector")
+    exposition.publish("orders", "collector", counts(4, 3), max_series=2)
+    exposition.publish("orders", "collector", counts(4, 3, 2), max_series=2)
+    page = read(exposition.page())
+    folded_key = dict(zip(LABELS, OTHERS, strict=True)) | {"target": "orders"}
+    assert page[series("pgconn_sessions_total", folded_key)] == 7
+
+
+def counts(*values: float) -> list[Sample]:
+    """Make the counters of some databases, which are called by their place."""
+    return [Sample(COUNTED, key_of(f"db{n}"), value) for n, value in enumerate(values)]
+
+
+def test_what_is_said_of_the_server_stays() -> None:
+    """A thousand roles with timeouts of their own do not push the server's own off the page."""
+    labels = ("setting", "datname", "usename")
+    timeout = Metric("pgconn_timeout_seconds", Kind.GAUGE, "T.", labels, Fold.DROP, OPEN)
+    given = [Sample(timeout, ("lock_timeout", "", f"role {n}"), 1000 + n) for n in range(50)]
+    given += [Sample(timeout, (setting, "", ""), 0) for setting in ("a", "b")]
+    kept, count = fold(timeout, given, 10)
+    assert count == 42
+    assert [sample.labels for sample in kept[:2]] == [("a", "", ""), ("b", "", "")]

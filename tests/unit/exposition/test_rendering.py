@@ -142,10 +142,11 @@ def test_only_openmetrics_ends_itself() -> None:
 @example("\\\\n", "a\nb")
 @example('",x="', "# EOF")
 @example("\ud800", "\udfff\ud800")
+@example("caf\udce9", "\udcff\udc80")
 @example("\r\n", "\x85\u2028\x0b\x0c\x1c")
 @example("", "")
 def test_any_label_is_read_back(form: Format, name: str, target: str) -> None:
-    """What a client calls itself is read back as it was; what is no text, as question marks."""
+    """What a client calls itself is read back as it was, and a byte that is no text is spelt."""
     page = published(Sample(GAUGE, (name,), 1), target=target).page(form)
     assert read(page, form) == {
         series("pgconn_some_seconds", {"target": shown(target), "client": shown(name)}): 1
@@ -153,8 +154,26 @@ def test_any_label_is_read_back(form: Format, name: str, target: str) -> None:
 
 
 def shown(name: str) -> str:
-    """Put a question mark for each lone surrogate."""
-    return "".join("?" if "\ud800" <= char <= "\udfff" else char for char in name)
+    """Spell what is no text: a byte that is no UTF-8, or half a character."""
+    return "".join(map(shown_character, name))
+
+
+def shown_character(char: str) -> str:
+    """Spell one character."""
+    if "\udc80" <= char <= "\udcff":
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return "?" if "\ud800" <= char <= "\udfff" else char
+
+
+@both_formats
+def test_two_names_that_read_the_same(form: Format) -> None:
+    """A byte and its spelling are one series: a page with two of them would be refused."""
+    for metric in (GAUGE, COUNTER):
+        samples = [Sample(metric, (name,), 1) for name in ("\udcff", "\\xff", "other")]
+        renderer = Renderer("orders", {})
+        text = renderer.lines({metric: samples}).of(form)[metric.name].plain.decode()
+        assert text.count("\n") == 2
+        assert text.count('client="\\\\xff"') == 1
 
 
 @both_formats
