@@ -3,7 +3,7 @@
 import sys
 from typing import Final
 
-from exporter.signals import leave_on_signal
+from exporter.signals import ending
 
 _TOP_LEVEL_FLAGS: Final = ("-h", "--help", "--version")
 
@@ -14,7 +14,7 @@ def main() -> None:
     if arguments[0] == "run":
         # Before the imports, which take half a second: SIGTERM would end us with another status
         # than 0 meanwhile, or do nothing to the first process of a container.
-        leave_on_signal()
+        ending.start()
     from exporter.cli import app  # noqa: PLC0415
 
     app(args=arguments)

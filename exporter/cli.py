@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -14,9 +15,14 @@ import typer
 from pydantic import ValidationError
 
 from exporter import __version__, logs
+from exporter.commands.grants import NEWEST, OLDEST, Wanted, name_problem, render_grants
 from exporter.config import Config, ConfigError, Web, load_config
 from exporter.daemon import Daemon
-from exporter.signals import cancel_on_signal
+from exporter.server.access import Access
+from exporter.server.dsn import check_dsn
+from exporter.server.errors import PollError
+from exporter.server.grants import read_grants
+from exporter.signals import ending, hangups_are_handled
 from exporter.web.server import ListenError
 
 EXIT_INVALID = 1
@@ -54,6 +60,7 @@ Level = Annotated[logs.LogLevel, typer.Option("--log.level", help="Least level t
 Form = Annotated[logs.LogFormat, typer.Option("--log.format", help="Format of the log.")]
 
 DEFAULT_FILE = Path("config.yaml")
+LOOK_SECONDS = 5.0  # that one look at a server may take
 
 
 def fail(message: str, code: int = EXIT_USAGE) -> typer.Exit:
@@ -129,6 +136,49 @@ def check_config(config_file: ConfigFile = DEFAULT_FILE) -> None:
     typer.echo(f"{config_file}: good, {len(config.targets)} target(s)")
 
 
+@app.command(epilog="Example: pgconn-exporter grants --server-version 16 | psql -d postgres")
+def grants(
+    dsn: Annotated[
+        str | None,
+        typer.Argument(help="A server to look at: for its version, without what it has."),
+    ] = None,
+    server_version: Annotated[
+        int,
+        typer.Option("--server-version", min=OLDEST, help="Major version, without a DSN."),
+    ] = NEWEST,
+    role: Annotated[str, typer.Option("--role", help="The exporter's role.")] = "pgconn_exporter",
+    probe_role: Annotated[
+        str | None, typer.Option("--probe-role", help="A role of its own for the probe.")
+    ] = None,
+    rds: Annotated[bool, typer.Option("--rds", help="For Amazon RDS, without a DSN.")] = False,
+) -> None:
+    """Print the SQL that makes the exporter's role; changes nothing itself.
+
+    The DSN may be anybody's who can log in. Better than in it, its password is in PGPASSWORD.
+    """
+    for flag, name in (("--role", role), ("--probe-role", probe_role)):
+        if name is not None and (problem := name_problem(name)):
+            raise fail(f"{flag}: {name!r} {problem}")
+    if role == probe_role:
+        raise fail("--probe-role: must not be the exporter's own role")
+    wanted = Wanted(role, probe_role, server_version, rds)
+    if dsn is not None:
+        wanted = looked_at(dsn, wanted)
+    typer.echo(render_grants(wanted), nl=False)
+
+
+def looked_at(dsn: str, wanted: Wanted) -> Wanted:
+    """Take over what a server is, and what it has already."""
+    if problem := check_dsn(dsn):
+        raise fail(f"the DSN {problem}")
+    look = read_grants(Access(dsn), wanted.role, wanted.probe_role, LOOK_SECONDS)
+    try:
+        found = asyncio.run(look)
+    except PollError as error:
+        raise fail(str(error)) from None
+    return replace(wanted, major=found.major, rds=found.equipment.rds, found=found)
+
+
 @app.command(epilog="Example: pgconn-exporter demo --duration 60")
 def demo(
     port: Annotated[int | None, typer.Option("--port", help="Port of the metrics.")] = None,
@@ -152,10 +202,9 @@ def run_to_the_end(work: Coroutine[Any, Any, None]) -> NoReturn:
     """
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    task = loop.create_task(work)
-    cancel_on_signal(task)
+    ending.task = loop.create_task(work)
     with contextlib.suppress(asyncio.CancelledError):
-        loop.run_until_complete(task)
+        loop.run_until_complete(ending.task)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
@@ -168,6 +217,7 @@ async def serve(daemon: Daemon) -> None:
     """
     hangups = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangups.set)
+    hangups_are_handled()
     await daemon.start()
     # What was made until now stays: a full collection that looks at it again stops us for 25 ms.
     gc.collect()

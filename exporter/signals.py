@@ -1,48 +1,57 @@
 """What SIGTERM and SIGINT do to the daemon: it ends soon and well, whatever it is doing.
 
-Nothing dear may be imported here: the first handler stands before all imports.
+Nothing dear is imported here, because this is in force before all other imports.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import asyncio
 
-ENDING: Final = (signal.SIGTERM, signal.SIGINT)
-
-STOP_SECONDS: Final = 1.5
+STOP_SECONDS: Final = 1.2
 """What closing everything may take. It takes milliseconds, unless something hangs."""
 
-
-def leave(*_: object) -> NoReturn:
-    """End the process at once, with status 0; the kernel closes what is open."""
-    os._exit(0)
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
-def leave_on_signal() -> None:
-    """End at once at a signal, while there is nothing that should be closed."""
-    for number in ENDING:
-        signal.signal(number, leave)
-    # The file is read soon anyway; who asks for a reload now does not want our end.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+class Ending(threading.Thread):
+    """Cancels `task` at the first signal, and ends the process, whatever becomes of that.
 
-
-def cancel_on_signal(task: asyncio.Task[Any]) -> None:
-    """Cancel a task at the first signal, and end soon, whatever becomes of it.
-
-    Neither is left to the loop, which may be held up, as by a file on a disk that hangs.
+    A handler would run in the main thread, once that comes to it: not while it waits for a file.
     """
 
-    def end(*_: object) -> None:
-        for number in ENDING:
-            signal.signal(number, signal.SIG_IGN)
-        signal.setitimer(signal.ITIMER_REAL, STOP_SECONDS)
-        task.get_loop().call_soon_threadsafe(task.cancel)
+    task: asyncio.Task[Any] | None = None
 
-    signal.signal(signal.SIGALRM, leave)
-    for number in ENDING:
-        signal.signal(number, end)
+    def __init__(self) -> None:
+        super().__init__(name="signals", daemon=True)
+
+    def start(self) -> None:
+        """Take the signals from all other threads, which must not have been started yet.
+
+        SIGHUP, which would end us too, waits until `hangups_are_handled`.
+        """
+        signal.pthread_sigmask(signal.SIG_BLOCK, {*_SIGNALS, signal.SIGHUP})
+        super().start()
+
+    def run(self) -> None:
+        """Wait for a signal; without a task, nothing is open that should be closed."""
+        signal.sigwait(_SIGNALS)
+        if self.task is not None:
+            self.task.get_loop().call_soon_threadsafe(self.task.cancel)
+            time.sleep(STOP_SECONDS)
+        os._exit(0)
+
+
+ending: Final = Ending()
+"""That of this process; it does nothing until it is started."""
+
+
+def hangups_are_handled() -> None:
+    """Let SIGHUP come, also one that came before its handler did."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})

@@ -13,6 +13,7 @@ from exporter.snapshot.activity import (
     Session,
     TcpTable,
 )
+from exporter.snapshot.grants import Equipment, Grants, RoleGrants
 from exporter.snapshot.server import (
     Configuration,
     DatabaseRow,
@@ -32,12 +33,15 @@ __all__ = [
     "Configuration",
     "DatabaseRow",
     "Databases",
+    "Equipment",
+    "Grants",
     "Limit",
     "PreparedLock",
     "PreparedTransaction",
     "ProbeResult",
     "Replication",
     "ReplicationSlot",
+    "RoleGrants",
     "Session",
     "Settings",
     "StatementRow",

@@ -5,7 +5,7 @@ import os
 import re
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,10 +34,13 @@ async def run(*arguments: str, environ: Mapping[str, str] | None = None) -> Ende
     return Ended(process.returncode, out.decode(), err.decode())
 
 
-async def start(*arguments: str, environ: Mapping[str, str] | None = None) -> Process:
-    """Start a command."""
+async def start(
+    *arguments: str, environ: Mapping[str, str] | None = None, wrapper: Sequence[str] = ()
+) -> Process:
+    """Start a command, which a wrapper may start in its turn."""
+    command, environment = (*wrapper, *COMMAND, *arguments), {**os.environ, **(environ or {})}
     return await asyncio.create_subprocess_exec(
-        *COMMAND, *arguments, stdout=PIPE, stderr=PIPE, env={**os.environ, **(environ or {})}
+        *command, stdout=PIPE, stderr=PIPE, env=environment
     )
 
 
@@ -83,10 +86,10 @@ class Running:
 
 @asynccontextmanager
 async def daemon(
-    *arguments: str, environ: Mapping[str, str] | None = None
+    *arguments: str, environ: Mapping[str, str] | None = None, wrapper: Sequence[str] = ()
 ) -> AsyncIterator[Running]:
     """Run the daemon until the test is over."""
-    running = Running(await start("run", *arguments, environ=environ))
+    running = Running(await start("run", *arguments, environ=environ, wrapper=wrapper))
     try:
         line = await running.logged("event=started")
         found = re.search(r"url=(\S+)", line)

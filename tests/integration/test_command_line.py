@@ -3,10 +3,7 @@
 import asyncio
 import contextlib
 import json
-import signal
 import socket
-import sys
-import time
 from pathlib import Path
 
 import aiohttp
@@ -14,7 +11,7 @@ import pytest
 
 from exporter.demo.cluster import Cluster
 from tests.integration.processes import daemon, run, start
-from tests.integration.staging import MONITOR, Stage
+from tests.integration.staging import MONITOR
 from tests.integration.watching import Scrape
 
 # What a version of the server cannot change.
@@ -49,50 +46,6 @@ async def until_up(url: str) -> Scrape:
             if found.value("pgconn_up"):
                 return found
             await asyncio.sleep(0.02)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_ends_it(config: Path, stage: Stage, number: signal.Signals) -> None:
-    """SIGTERM and SIGINT end it within a second, with status 0 and no session left."""
-    async with daemon("--config.file", str(config), *LISTEN) as running:
-        await until_up(running.url)
-        begun = time.monotonic()
-        running.process.send_signal(number)
-        assert await running.process.wait() == 0
-        assert time.monotonic() - begun < 1
-        assert "event=stopped" in await running.rest()
-    await stage.until(
-        "count(*) = 0 FROM pg_stat_activity WHERE application_name = 'pgconn-exporter'"
-    )
-
-
-async def test_a_signal_ends_it_while_the_server_hangs(config: Path, stage: Stage) -> None:
-    """A poll that hangs does not hold the end up."""
-    async with daemon("--config.file", str(config), *LISTEN) as running:
-        await until_up(running.url)
-        own = "SELECT pid FROM pg_stat_activity WHERE application_name = 'pgconn-exporter'"
-        [(pid,)] = await stage.fetch(own)
-        with stage.stopped_pid(pid):
-            await asyncio.sleep(0.5)  # a poll every 200 ms: one of them hangs by now
-            begun = time.monotonic()
-            running.process.terminate()
-            assert await running.process.wait() == 0
-            assert time.monotonic() - begun < 1.5
-        assert "Traceback" not in await running.rest()
-
-
-async def test_a_look_up_that_hangs_does_not_hold_the_end_up() -> None:
-    """What a thread does (DNS, in psycopg) is left behind when the process ends."""
-    program = (
-        "import asyncio, time\n"
-        "from exporter.cli import run_to_the_end\n"
-        "async def work():\n"
-        "    asyncio.get_running_loop().run_in_executor(None, time.sleep, 60)\n"
-        "run_to_the_end(work())\n"
-    )
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, cwd=ROOT)
-    async with asyncio.timeout(30):
-        assert await process.wait() == 0
 
 
 async def test_example_configuration(cluster: Cluster) -> None:
