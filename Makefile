@@ -6,12 +6,13 @@ READY := $(VENV)/.ready
 PROMETHEUS := .cache/prometheus/.ready
 PGBOUNCER := .cache/pgbouncer/.ready
 NETWORKS := .cache/networks.ready
+PG_UPGRADE := .cache/pg_upgrade/.ready
 POSTGRES ?=
 UPGRADE ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test unit lint types format generate check-generated test-matrix bench lock clean
+.PHONY: help demo test unit lint types format generate check-generated test-matrix bench soak lock clean
 
 help: ## tell what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,7 +20,7 @@ help: ## tell what there is to make
 demo: $(READY) ## run a PostgreSQL, an application that leaks connections, and the exporter
 	@$(BIN)/pgconn-exporter demo
 
-test: $(READY) $(PROMETHEUS) $(PGBOUNCER) $(NETWORKS) ## run the unit and integration tests, with the floor of coverage
+test: $(READY) $(PROMETHEUS) $(PGBOUNCER) $(NETWORKS) $(PG_UPGRADE) ## run the unit and integration tests, with the floor of coverage
 	@$(BIN)/pytest --cov --cov-report=term
 
 unit: $(READY) ## run the unit tests: no server, seconds
@@ -51,6 +52,9 @@ test-matrix: $(READY) $(PROMETHEUS) $(PGBOUNCER) $(NETWORKS) ## run the integrat
 bench: $(READY) ## measure what the exporter costs (BENCH=--quick: within a minute)
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
 
+soak: $(READY) $(PGBOUNCER) ## run a day of polls and faults in half an hour; nothing may grow (SOAK=--quick)
+	@$(BIN)/python -m tests.soak $(SOAK)
+
 # Each lock keeps the versions it has unless asked (UPGRADE=--upgrade); one for every platform.
 PIN := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command "make lock" $(UPGRADE)
@@ -74,6 +78,10 @@ $(PROMETHEUS): tools/prometheus.py tools/debian.py | $(READY)
 
 $(PGBOUNCER): tools/pgbouncer.py tools/debian.py | $(READY)
 	@$(BIN)/python -m tools.pgbouncer
+	@touch $@
+
+$(PG_UPGRADE): tools/pg_upgrade.py tools/debian.py | $(READY)
+	@$(BIN)/python -m tools.pg_upgrade
 	@touch $@
 
 $(NETWORKS): tools/iproute2.py tools/debian.py | $(READY)

@@ -24,6 +24,17 @@ APT::Sandbox::User "root";
 Acquire::Languages "none";
 Acquire::Retries "3";
 """
+# Where packages of another release than the system's own come from.
+_SOURCES_CONF = """\
+Dir::Etc::SourceList "{home}/sources.list";
+Dir::Etc::SourceParts "-";
+Dir::State::Status "{home}/status";
+"""
+_SOURCES = """\
+deb [signed-by={keyring}] http://deb.debian.org/debian {release} main
+deb [signed-by={keyring}] http://deb.debian.org/debian-security {release}-security main
+"""
+_KEYRING = Path("usr/share/keyrings/debian-archive-keyring.gpg")
 
 
 def require(command: str, package: str) -> None:
@@ -43,10 +54,13 @@ def install(package: str, because: str) -> None:
     output(*apt, "install", "--yes", "--no-install-recommends", package)
 
 
-def unpack(packages: list[str], into: Path, *, libraries: bool = False) -> None:
+def unpack(
+    packages: list[str], into: Path, *, libraries: bool = False, release: str | None = None
+) -> None:
     """Download packages and unpack them into a folder, without installing them; needs no root.
 
     `libraries` are those that they need, all but the C library: the system's belongs to its loader.
+    `release` is one of Debian's by its name, where it must not be the system's own.
     """
     for program in ("apt-get", "dpkg-deb"):
         if shutil.which(program) is None:
@@ -57,12 +71,26 @@ def unpack(packages: list[str], into: Path, *, libraries: bool = False) -> None:
             (home / folder).mkdir(parents=True)
         conf = home / "apt.conf"
         conf.write_text(_APT_CONF.format(home=home))
+        if release is not None:
+            _choose(release, home, conf)
         apt = ["apt-get", "-qq", "-c", str(conf)]
         run(*apt, "update")
         wanted = _with_libraries(packages, conf) if libraries else packages
         run(*apt, "download", *wanted, cwd=home)
         for archive in sorted(home.glob("*.deb")):
             run("dpkg-deb", "-x", str(archive), str(into))
+
+
+def _choose(release: str, home: Path, conf: Path) -> None:
+    """Have packages taken from a release of Debian's, also where the system is another."""
+    keyring = "/" / _KEYRING
+    if not keyring.exists():  # Ubuntu has it in a package
+        unpack([_KEYRING.stem], home / "keyring")
+        keyring = home / "keyring" / _KEYRING
+    (home / "sources.list").write_text(_SOURCES.format(keyring=keyring, release=release))
+    (home / "status").touch()  # what is installed here has other versions
+    with conf.open("a") as file:
+        file.write(_SOURCES_CONF.format(home=home))
 
 
 def _with_libraries(packages: list[str], conf: Path) -> list[str]:

@@ -149,14 +149,14 @@ class Cluster:
         if self.running:
             raise ClusterError("the server is already running")
         try:
-            self._initialise()
+            self.make()
             self._launch_somewhere(timeout)
         except BaseException:
             self._end()
             raise
 
-    def _initialise(self) -> None:
-        """Make the folder and the data in it, unless that is done."""
+    def make(self) -> None:
+        """Make the folder and the data in it, unless that is done; starting does it too."""
         if self._folder is not None:
             return
         bin_dir = binaries.locate(self._wanted_bin_dir)

@@ -22,6 +22,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes netwo
 _FIRST: Final = IPv4Address("198.18.0.0")
 _BLOCKS: Final = 2**15
 _INSIDE: Final = "outside"  # the link's end in the namespace is named by where it leads
+_ADDRESS: Final = "02:00:00:00:00:02"  # of that end; nobody else is on the link
 _numbers = itertools.count()
 
 T = TypeVar("T")
@@ -56,11 +57,14 @@ class Network:
     def _join(self) -> None:
         """Make the link, one end of it in our namespace."""
         ours = ("peer", "name", self._link, "netns", str(os.getpid()))
-        self._ip_inside("link", "add", _INSIDE, "type", "veth", *ours)
+        self._ip_inside("link", "add", _INSIDE, "address", _ADDRESS, "type", "veth", *ours)
         self._ip_inside("address", "add", f"{self.there}/30", "dev", _INSIDE)
         self._ip_inside("link", "set", "lo", "up")
         ip("address", "add", f"{self.here}/30", "dev", self._link)
         ip("link", "set", self._link, "up")
+        # Known for ever, as that of a router: else we'd soon hear that there is no route to it.
+        place = ("lladdr", _ADDRESS, "dev", self._link, "nud", "permanent")
+        ip("neighbour", "replace", self.there, *place)
         self.heal()
 
     def _ip_inside(self, *arguments: str) -> None:

@@ -12,6 +12,8 @@ import psycopg
 from psycopg import sql
 
 from exporter.demo.cluster import Cluster
+from exporter.demo.forwarder import Forwarder
+from exporter.demo.ports import IPV4
 from tests.integration.conftest import SETTINGS, bin_dir
 from tests.integration.staging import PATIENCE, TURN, Statement, prepare
 
@@ -85,6 +87,11 @@ def physical_slot(cluster: Cluster, name: str) -> Iterator[None]:
         drop_slot(cluster, name)
 
 
+def create_logical_slot(cluster: Cluster, name: str) -> None:
+    """Make the slot of a subscription to `shop`."""
+    _ask(cluster, _CREATE_SLOT, (name,), "shop")
+
+
 def drop_slot(cluster: Cluster, name: str) -> None:
     """Drop a slot, once its consumer is gone, unless the server is gone itself."""
     if cluster.running:
@@ -126,7 +133,8 @@ def subscription(
     """Have the table `stock` of `shop` copied to a new database, by default of the same server.
 
     `name`, which is given back, names the database, the publication, the subscription and its
-    slot. The publisher needs `wal_level` logical. When this begins, changes are streamed.
+    slot. The publisher needs `wal_level` logical. When this begins, changes are streamed. The
+    publisher may be stopped or upgraded meanwhile.
     """
     subscriber = subscriber or publisher
     with contextlib.ExitStack() as undo:
@@ -134,9 +142,9 @@ def subscription(
         undo.callback(_run, subscriber, "DROP DATABASE {}", name)
         _ask(subscriber, "CREATE TABLE stock (id int PRIMARY KEY, quantity int)", dbname=name)
         _run(publisher, "CREATE PUBLICATION {} FOR TABLE stock", name, "shop")
-        undo.callback(_run, publisher, "DROP PUBLICATION {}", name, "shop")
+        undo.callback(_unpublish, publisher, name)
         # Within one server CREATE SUBSCRIPTION would wait for itself if it made the slot.
-        _ask(publisher, _CREATE_SLOT, (name,), "shop")
+        create_logical_slot(publisher, name)
         undo.callback(drop_slot, publisher, name)
         _subscribe(subscriber, publisher, name)
         undo.callback(_unsubscribe, subscriber, name)
@@ -153,6 +161,12 @@ def _subscribe(subscriber: Cluster, publisher: Cluster, name: str) -> None:
     _ask(subscriber, statement.format(sql.Identifier(name), source), dbname=name)
 
 
+def _unpublish(publisher: Cluster, name: str) -> None:
+    """Drop the publication, unless the server is gone itself."""
+    if publisher.running:
+        _run(publisher, "DROP PUBLICATION {}", name, "shop")
+
+
 def _unsubscribe(subscriber: Cluster, name: str) -> None:
     """Drop the subscription and leave the slot: dropping it would need the publisher."""
     _run(subscriber, "ALTER SUBSCRIPTION {} DISABLE", name, name)
@@ -164,6 +178,17 @@ def await_replayed(primary: Cluster, replica: Cluster) -> None:
     """Wait until a standby has replayed everything that its primary has written by now."""
     [(position,)] = _ask(primary, "SELECT pg_current_wal_lsn()::text")
     _await(replica, "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", (position,))
+
+
+class Address(Forwarder):
+    """An address that leads to whichever server is the primary, as that of a proxy does."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        super().__init__("127.0.0.99", cluster.port)
+
+    def lead_to(self, cluster: Cluster) -> None:
+        """Lead the connections to come to another server."""
+        self._server = (IPV4, cluster.port)
 
 
 # No session of ours stays open: a test would find it among those that it staged.

@@ -4,21 +4,19 @@ import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.demo.binaries import embedded
-from exporter.demo.cluster import Cluster, Mode
+from exporter.demo.cluster import Cluster
 from exporter.server.connection import Connection
 from exporter.snapshot import Databases
 from tests.integration.conftest import NewCluster
-from tests.integration.staging import MONITOR, Stage, prepare
+from tests.integration.staging import MONITOR, Stage
 from tests.integration.watching import Scrape, Watch, watching
 
 INTERVAL = 0.2
-DEADLINE = 2.0
 ERRORS = "pgconn_poll_errors_total"
 
 
@@ -66,58 +64,6 @@ async def test_down_at_start(new_cluster: NewCluster, cluster: Cluster) -> None:
     assert [line["reason"] for line in logs if line["event"] == "poll failed"] == ["refused"]
 
 
-@pytest.mark.parametrize(
-    "mode",
-    ["fast", *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("immediate", "kill"))],
-)
-async def test_goes_down_and_comes_back(
-    new_cluster: NewCluster, cluster: Cluster, mode: Mode | Literal["kill"]
-) -> None:
-    """A server that ends takes its series with it at once; the other target misses no poll."""
-    server = new_cluster()
-    with no_traceback():
-        async with watching(
-            {"demo": server.dsn(user=MONITOR), "good": cluster.dsn(user=MONITOR)}
-        ) as watch:
-            await watch.until(lambda s: up(s) and up(s, "good"))
-            await asyncio.to_thread(lambda: server.kill() if mode == "kill" else server.stop(mode))
-            scrape = await watch.until(lambda s: not up(s), 3 * INTERVAL + 1)
-            assert series_of_server(scrape) == set()
-            scrapes = await fast_scrapes(watch, 2.0)
-            assert not any(up(scrape) for _, scrape in scrapes)
-            polls = [s.value(POLLS, target="good", collector="activity") for _, s in scrapes]
-            assert (polls[-1] or 0) - (polls[0] or 0) >= 0.7 * 2.0 / INTERVAL
-            await asyncio.to_thread(server.start)
-            scrape = await watch.until(up)
-            assert scrape.value(ERRORS, target="good", collector="activity") is None
-
-
-POLLS = "pgconn_poll_duration_seconds_count"
-
-
-async def test_another_major_version(new_cluster: NewCluster) -> None:
-    """On the same address a server of another version appears, as after pg_upgrade."""
-    server = new_cluster()
-    port = server.port
-    with no_traceback():
-        async with watching({"demo": server.dsn(user=MONITOR)}) as watch:
-            await watch.until(lambda s: version(s) == server.version)
-            await asyncio.to_thread(server.close)
-            await watch.until(lambda s: not up(s))
-            # In the version matrix this is another one than the server under test.
-            with Cluster(embedded(), port=port) as newer:
-                prepare(newer)
-                scrape = await watch.until(lambda s: version(s) == newer.version)
-                assert up(scrape)
-                await watch.until(lambda s: s.value("pgconn_statements_evicted_total") is not None)
-
-
-def version(scrape: Scrape) -> int | None:
-    """Give the major version that is shown."""
-    shown = scrape.table("pgconn_server_info", "version")
-    return int(next(iter(shown))[0].split(".")[0]) if shown else None
-
-
 async def fast_scrapes(watch: Watch, seconds: float) -> list[tuple[float, Scrape]]:
     """Scrape for some time; give how long each took."""
     found, end = [], time.monotonic() + seconds
@@ -128,43 +74,7 @@ async def fast_scrapes(watch: Watch, seconds: float) -> list[tuple[float, Scrape
     return found
 
 
-async def test_own_backend_stopped(cluster: Cluster, stage: Stage) -> None:
-    """A backend that hangs (SIGSTOP) costs one deadline: scrapes go on, and a new one is made."""
-    with no_traceback():
-        async with watching({"demo": cluster.dsn(user=MONITOR)}) as watch:
-            await watch.after_poll()
-            [(pid,)] = await stage.fetch(OWN_PIDS)
-            with stage.stopped_pid(pid):
-                scrapes = await fast_scrapes(watch, DEADLINE + 2 * INTERVAL)
-                assert [s for _, s in scrapes if not up(s)]
-                scrape = await watch.until(up)
-                assert sum(scrape.all(ERRORS, reason="timeout").values()) >= 1
-            await stage.until(
-                "count(*) = 1 FROM pg_stat_activity WHERE application_name = 'pgconn-exporter'"
-            )
-    slow = sorted(seconds for seconds, _ in scrapes)
-    # Half of the scrapes: the machine that runs the tests may be busy for some.
-    assert slow[len(slow) // 2] < 0.05
-
-
 OWN_PIDS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'pgconn-exporter'"
-
-
-@pytest.mark.slow
-async def test_network_blackholed(cluster: Cluster, stage: Stage) -> None:
-    """A network that swallows everything is a timeout; when it heals, all is well again."""
-    forwarder = stage.forwarder("127.0.0.77")
-    dsn = cluster.dsn(user=MONITOR, port=str(forwarder.port))
-    with no_traceback():
-        async with watching({"demo": dsn, "good": cluster.dsn(user=MONITOR)}) as watch:
-            await watch.until(up)
-            forwarder.freeze()
-            scrape = await watch.until(lambda s: not up(s), DEADLINE + INTERVAL + 1)
-            assert series_of_server(scrape) == set()
-            assert up(scrape, "good")
-            await watch.until(lambda s: sum(s.all(ERRORS, reason="timeout").values()) >= 2)
-            forwarder.thaw()
-            await watch.until(up)
 
 
 async def test_one_session_for_all_polls_and_scrapes(cluster: Cluster, stage: Stage) -> None:
@@ -235,34 +145,6 @@ async def test_wrong_password_and_unknown_names(new_cluster: NewCluster) -> None
     assert probes["password", "28P01"] == 1
     assert probes["database", "3D000"] == 1
     assert ("good", "28P01") not in probes
-
-
-async def test_slots_full_is_seen_by_the_probe(new_cluster: NewCluster) -> None:
-    """While every slot is taken our connection goes on, and the probe tells 53300."""
-    server = new_cluster(max_connections="12")
-    async with (
-        Stage(server) as stage,
-        watching(
-            {"demo": server.dsn(user=MONITOR)},
-            intervals={"activity": "200ms", "probe": "300ms", "settings": "1s"},
-        ) as watch,
-    ):
-        await watch.until(lambda s: s.value("pgconn_probe_success") == 1)
-        scrape = await watch.after_poll(read="settings")
-        free = int(scrape.value("pgconn_slots_usable") or 0) - len(await stage.fetch(CLIENTS))
-        await stage.open(count=free)
-        scrape = await watch.until(
-            lambda s: (s.value("pgconn_probe_failures_total", sqlstate="53300") or 0) >= 1
-        )
-        scrape = await watch.after_poll()
-        assert up(scrape)
-        assert scrape.value("pgconn_probe_success") == 0
-        assert (scrape.value("pgconn_slots_used") or 0) >= (
-            scrape.value("pgconn_slots_usable") or 0
-        )
-
-
-CLIENTS = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'"
 
 
 def failures(scrape: Scrape) -> dict[frozenset[tuple[str, str]], float]:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tools import dockerfile_steps, generated, pgbench, pgbouncer, postgres
+from tools import dockerfile_steps, generated, pg_upgrade, pgbench, pgbouncer, postgres
+from tools.process import output
 
 DOCKERFILE = r"""
 # the stage that is run
@@ -66,6 +67,22 @@ def test_the_systems_pgbouncer_is_taken(tmp_path: Path, monkeypatch: pytest.Monk
     link.parent.mkdir(parents=True)
     link.symlink_to(tmp_path / "gone")
     assert pgbouncer.fetch(tmp_path / "cache").resolve() == system
+
+
+def test_a_server_that_is_unpacked_finds_its_libraries(tmp_path: Path) -> None:
+    """Its programs run with the libraries that came with them, wherever the folder is copied."""
+    programs = tmp_path / "13" / "root" / "usr/lib/postgresql/13/bin"
+    libraries = tmp_path / "13" / "root" / "usr/lib/any"
+    for folder in (programs, libraries, tmp_path / "13" / "bin"):
+        folder.mkdir(parents=True)
+    (libraries / "libpq.so.5").touch()
+    (programs / "postgres").write_text('#!/bin/sh\necho "$1" "$LD_LIBRARY_PATH"\n')
+    (programs / "postgres").chmod(0o755)
+    pg_upgrade.wrap(tmp_path / "13" / "root", tmp_path / "13" / "bin", "13")
+    copied = (tmp_path / "13").rename(tmp_path / "copied")
+    said, found = output(str(copied / "bin" / "postgres"), "hello").split()
+    assert said == "hello"
+    assert (Path(found) / "libpq.so.5").resolve().parent == copied / "root/usr/lib/any"
 
 
 def test_pgbench_is_there() -> None:
