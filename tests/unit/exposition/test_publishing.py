@@ -3,6 +3,7 @@
 import gzip
 import math
 import random
+import sys
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
@@ -210,6 +211,15 @@ def test_pages_are_made_once_a_change(
     assert exposition.page(form, compress=compress) is pages[-1]
     exposition.forget("third")
     assert changed()
+
+
+def test_pages_of_the_past_are_not_kept(exposition: Exposition) -> None:
+    """Whatever was asked for, a change lets go of all of it, also if nobody comes again."""
+    pages = [exposition.page(form, "orders", compress=c) for form in Format for c in (False, True)]
+    before = [sys.getrefcount(page) for page in pages]
+    used(exposition, "billing", 3)
+    after = [sys.getrefcount(page) for page in pages]
+    assert after == [references - 1 for references in before]
 
 
 def test_live_samples_are_read_for_each_changed_page(exposition: Exposition) -> None:

@@ -1,5 +1,6 @@
 """The routes, asked over HTTP as scrapers and browsers do."""
 
+import asyncio
 import gzip
 from collections.abc import AsyncIterator
 from html.parser import HTMLParser
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient, TestServer
+from structlog.testing import capture_logs
 
 from exporter.exposition import Exposition, Format, Kind, Metric, Sample
 from exporter.web.application import make_application
@@ -28,16 +30,27 @@ class Scene:
 
     def __init__(self, metrics_path: str = "/metrics") -> None:
         self.ready = False
+        self.problem: str | Exception | None = None
+        self.reloads = 0
         self.exposition = Exposition([USED])
         for target in ("orders", "billing", *HOSTILE):
             self.exposition.watch(target, "activity")
         self.exposition.publish("orders", "activity", [Sample(USED, (), 7)])
-        application = make_application(self.exposition, lambda: self.ready, metrics_path)
+        application = make_application(
+            self.exposition, lambda: self.ready, metrics_path, self.reload
+        )
         # What was sent is to be seen as it is, so nothing is unpacked by itself.
         server = TestServer(application)
         self.client: TestClient[Any, Any] = TestClient(
             server, auto_decompress=False, skip_auto_headers=["Accept", "Accept-Encoding"]
         )
+
+    async def reload(self) -> str | None:
+        """Load nothing, but say what is wrong with it."""
+        self.reloads += 1
+        if isinstance(self.problem, Exception):
+            raise self.problem
+        return self.problem
 
     async def get(self, path: str, **headers: str) -> ClientResponse:
         """Ask for a path; underscores in the names of headers are dashes."""
@@ -98,6 +111,41 @@ async def test_unknown_target(scene: Scene, query: str) -> None:
     assert "there are: orders, billing" in await response.text()
 
 
+async def test_several_targets(scene: Scene) -> None:
+    """Who asks for two at once is not given one as if it were both."""
+    response = await scene.get("/metrics?target=orders&target=billing")
+    assert (response.status, response.content_type) == (400, "text/plain")
+
+
+async def test_errors_are_short(scene: Scene) -> None:
+    """Neither a long question nor many targets make a long answer."""
+    for number in range(1000):
+        scene.exposition.watch(f"target{number}", "activity")
+    response = await scene.get("/metrics?target=" + "x" * 4000)
+    text = await response.text()
+    assert response.status == 404
+    assert len(text) < 1000
+    assert text.endswith(" and 987 more\n")
+
+
+async def test_a_forgotten_target(scene: Scene) -> None:
+    """A target that a reload took away is unknown, and its page is not kept."""
+    assert (await scene.get("/metrics?target=orders")).status == 200
+    scene.exposition.forget("orders")
+    assert (await scene.get("/metrics?target=orders")).status == 404
+    assert "orders" not in await (await scene.get("/metrics")).text()
+
+
+async def test_discovery_without_a_host() -> None:
+    """Old clients need not say whom they ask, but then nobody can tell them where we are."""
+    application = make_application(Exposition([]), lambda: True, "/metrics")
+    async with TestServer(application) as server:
+        reader, writer = await asyncio.open_connection(server.host, server.port)
+        writer.write(b"GET /sd HTTP/1.0\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.0 400 ")
+        writer.close()
+
+
 async def test_a_hostile_question(scene: Scene) -> None:
     """What is asked for is given back as text, in one line."""
     response = await scene.get("/metrics?target=%3Cb%3E%0D%0Ax")
@@ -153,13 +201,65 @@ async def test_head(scene: Scene, path: str) -> None:
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 async def test_wrong_methods(scene: Scene, path: str, method: str) -> None:
     """There is nothing to write here."""
-    assert (await scene.client.request(method, path)).status == 405
+    response = await scene.client.request(method, path)
+    assert response.status == 405
+    assert response.headers["Allow"] == "GET, HEAD"
+    assert await response.text() == "this takes GET, HEAD and no other method\n"
 
 
-@pytest.mark.parametrize("path", ["/metrics/", "/nothing", "/-/reload", "/-/quit", "/%2e%2e/etc"])
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+async def test_reload(scene: Scene, method: str) -> None:
+    """It says when it has loaded, and else what is wrong."""
+    assert (await scene.client.request(method, "/-/reload")).status == 200
+    scene.problem = "config.yaml:3: no such key"
+    response = await scene.client.request(method, "/-/reload")
+    assert (response.status, await response.text()) == (500, "config.yaml:3: no such key\n")
+    assert scene.reloads == 2
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
+async def test_reload_has_to_be_meant(scene: Scene, method: str) -> None:
+    """Who looks changes nothing."""
+    response = await scene.client.request(method, "/-/reload")
+    assert (response.status, response.headers["Allow"]) == (405, "POST, PUT")
+    assert scene.reloads == 0
+
+
+async def test_reload_that_is_not_enabled() -> None:
+    """It says how to enable it."""
+    application = make_application(Exposition([]), lambda: True, "/metrics")
+    async with TestClient[Any, Any](TestServer(application)) as client:
+        response = await client.post("/-/reload")
+        assert response.status == 403
+        text = "Lifecycle API is not enabled; start with --web.enable-lifecycle\n"
+        assert await response.text() == text
+
+
+async def test_an_unforeseen_fault(scene: Scene) -> None:
+    """It is in the log with its traceback, and in the answer without."""
+    scene.problem = ValueError("internals")
+    with capture_logs() as logs:
+        response = await scene.client.post("/-/reload")
+    text = "unforeseen fault; the log of the exporter has more\n"
+    assert (response.status, await response.text()) == (500, text)
+    [line] = logs
+    assert line == {
+        "event": "unforeseen fault in a request",
+        "exc_info": True,
+        "log_level": "error",
+        "path": "/-/reload",
+    }
+
+
+@pytest.mark.parametrize("path", ["/metrics/", "/nothing", "/-/quit", "/%2e%2e/etc", "/%ff%00"])
 async def test_unknown_paths(scene: Scene, path: str) -> None:
-    """There is nothing else."""
-    assert (await scene.get(path)).status == 404
+    """There is nothing else, and what there is is said in a line."""
+    response = await scene.get(path)
+    assert response.status == 404
+    assert response.content_type == "text/plain"
+    assert await response.text() == (
+        "nothing is here; there are: /metrics, /-/healthy, /-/ready, /sd, /-/reload, /\n"
+    )
 
 
 class Index(HTMLParser):
