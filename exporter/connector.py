@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -60,6 +61,8 @@ class Connector:
         self.name = target.name
         self.on_slot = _nobody
         self._access = access(target)
+        # Of the one that is used the server tells us the pid; the other is known by its name.
+        self._spare_access = replace(self._access, named_ours=True)
         self._deadline = target.query_timeout
         self._interval = target.intervals.activity
         self._open = Console.open if target.kind == "pgbouncer" else Connection.open
@@ -69,6 +72,7 @@ class Connector:
         self._failures = 0
         self._next_attempt = self._next_spare = 0.0
         self._refusal: PollError | None = None
+        self._pause = SLOT_SECONDS
         self._waiting: asyncio.Task[None] | None = None
         self._sparing: asyncio.Task[None] | None = None
 
@@ -84,25 +88,27 @@ class Connector:
 
     async def connect(self) -> Connection:
         """Open the connection; raise a PollError, at once while a slot is waited for."""
-        if self.take_spare() and self._connection is not None:
-            return self._connection
         if self._waiting is not None and self._refusal is not None:
             raise self._refusal
+        if await self.take_spare() and self._connection is not None:
+            return self._connection
+        # From its beginning on, since polls come at fixed times: what took long was wait enough.
+        # And a little early: the poll that comes at that very moment shall find it over.
+        began = time.monotonic()
+        self._next_attempt = began + 0.9 * max(MIN_BACKOFF, self._interval)
         try:
             connection = await self._open(self._access, self._deadline)
         except PollError as error:
-            self._refused(error)
+            self._refused(error, began)
             raise
         self._connected(connection)
         return connection
 
-    def _refused(self, error: PollError) -> None:
+    def _refused(self, error: PollError, began: float) -> None:
         self._failures += 1
-        wait = backoff(error, self._failures, self._interval)
-        # A little early: the poll that comes at that very moment shall find it over.
-        self._next_attempt = time.monotonic() + 0.9 * wait
+        self._next_attempt = began + 0.9 * backoff(error, self._failures, self._interval)
         if isinstance(error, TooManyConnectionsError):
-            self._refusal, self._next_attempt = error, 0.0
+            self._refusal, self._next_attempt, self._pause = error, 0.0, SLOT_SECONDS
             self._waiting = asyncio.ensure_future(self._wait_for_slot())
 
     def _connected(self, connection: Connection) -> None:
@@ -112,23 +118,29 @@ class Connector:
     async def _wait_for_slot(self) -> None:
         """Ask for a slot until we have one, or the server no longer says that it is full."""
         try:
-            started = time.monotonic()
-            while True:
-                took = time.monotonic() - started
-                await asyncio.sleep(max(SLOT_PAUSE, SLOT_SECONDS - took))
-                started = time.monotonic()
-                try:
-                    connection = await self._open(self._access, self._deadline)
-                except TooManyConnectionsError as error:
-                    self._refusal = error
-                else:
-                    break
+            while not await self._try_for_slot():
+                pass
         except PollError:
             return  # the next poll finds out what it is
         finally:
             self._waiting = None
-        self._connected(connection)
         self.on_slot()
+
+    async def _try_for_slot(self) -> bool:
+        """Ask once, after a pause; tell whether there is a connection now."""
+        await asyncio.sleep(self._pause)
+        # One that was being opened when the connection was lost may have had more luck.
+        if await self._use_spare():
+            return True
+        started = time.monotonic()
+        try:
+            connection = await self._open(self._access, self._deadline)
+        except TooManyConnectionsError as error:
+            self._refusal = error
+            self._pause = max(SLOT_PAUSE, SLOT_SECONDS - (time.monotonic() - started))
+            return False
+        self._connected(connection)
+        return True
 
     def drop_if_closed(self) -> bool:
         """Let go of a connection that is gone; tell whether it was."""
@@ -137,20 +149,30 @@ class Connector:
         self._connection = None
         return True
 
-    def take_spare(self) -> bool:
-        """Put the spare in the place of a lost connection; tell whether there was one."""
-        spare, self._spare = self._spare, None
-        if spare is None or spare.ended:
+    async def take_spare(self) -> bool:
+        """Put the spare in the place of a lost connection; tell whether there was one.
+
+        While a slot is waited for, it is for who waits to take it.
+        """
+        return self._waiting is None and await self._use_spare()
+
+    async def _use_spare(self) -> bool:
+        await self._drop_ended_spare()
+        if self._spare is None:
             return False
-        self._connection = spare
+        self._connection, self._spare = self._spare, None
         log.info("spare connection taken", target=self.name)
         return True
 
+    async def _drop_ended_spare(self) -> None:
+        spare = self._spare
+        if spare is not None and spare.ended:
+            self._spare = None
+            await spare.close()
+
     async def keep_spare(self) -> None:
         """See to it that there is a spare, without waiting for one."""
-        if self._spare is not None and self._spare.ended:
-            await self._spare.close()
-            self._spare = None
+        await self._drop_ended_spare()
         missing = self._wants_spare and self._spare is None and self._sparing is None
         if missing and time.monotonic() >= self._next_spare:
             self._next_spare = time.monotonic() + max(MIN_BACKOFF, self._interval)
@@ -158,7 +180,7 @@ class Connector:
 
     async def _open_spare(self) -> None:
         try:
-            self._spare = await self._open(self._access, self._deadline)
+            self._spare = await self._open(self._spare_access, self._deadline)
         except PollError as error:
             log.debug("no spare connection", target=self.name, reason=error.reason)
         finally:

@@ -12,7 +12,7 @@ from exporter.collectors.polling import PollRecord
 from exporter.config import Target
 from exporter.connector import Connector
 from exporter.diagnosis.poolers import Pooler
-from exporter.exposition import Exposition
+from exporter.exposition import Exposition, Sample
 from exporter.pace import Pace
 from exporter.reads import ACTIVITY_READ, Read
 from exporter.server.connection import Connection
@@ -73,7 +73,7 @@ class Poller:
         self._pace = Pace({name: intervals[name] for name in self._names}, target.max_overhead)
         self._stretch = 1.0
         self._record = PollRecord()
-        self._complaints: dict[str, str] = {}
+        self._complaints: dict[str, tuple[str, str | None]] = {}
         self._turn = asyncio.Lock()
         self._served = False  # whether the connection gave a snapshot
         self._running: set[asyncio.Task[Any]] = set()
@@ -123,9 +123,9 @@ class Poller:
         try:
             await self._run(read)
         except PollError as error:
-            return self._failed(read, error)
+            return await self._failed(read, error)
         except Exception:
-            self._failed(read, QueryError("a fault of the exporter: see the log"))
+            await self._failed(read, QueryError("a fault of the exporter: see the log"))
             raise
         return False
 
@@ -137,7 +137,7 @@ class Poller:
         snapshot = await read.fetch(connection)
         elapsed = time.monotonic() - started
         working = time.thread_time()
-        self._publish(read, snapshot)
+        self._publish(read.name, read.collect(snapshot))
         self._served = True
         own = time.thread_time() - working + connection.decode_seconds
         own += read.own_seconds(snapshot)
@@ -162,41 +162,37 @@ class Poller:
     def _others(self, read: Read[Any]) -> list[str]:
         return [name for name in self._reads if name != read.name]
 
-    def _publish(self, read: Read[Any], snapshot: object) -> None:
-        interval = self._pace.interval(read.name)
+    def _publish(self, name: str, samples: Iterable[Sample]) -> None:
+        """Say what a read gave, unless the target is not ours any more."""
+        if self._stopping:
+            return
         self._exposition.publish(
             self.name,
-            read.name,
-            read.collect(snapshot),
-            lifetime=EXPIRY_INTERVALS * interval + self._target.query_timeout,
+            name,
+            samples,
+            lifetime=EXPIRY_INTERVALS * self._pace.interval(name) + self._target.query_timeout,
             max_series=self._target.max_series,
         )
-        self._record.last_success[read.name] = time.time()
+        self._record.last_success[name] = time.time()
 
     async def _probe(self) -> None:
         assert self._probe_access is not None  # noqa: S101 - there is no such read otherwise
         started = time.monotonic()
         result = await probe(self._probe_access, self._target.query_timeout)
         self._tell_probe(result)
-        self._exposition.publish(
-            self.name,
-            PROBE_READ,
-            (sample for collector in self._probes for sample in collector.collect(result)),
-            lifetime=EXPIRY_INTERVALS * self._pace.interval(PROBE_READ)
-            + self._target.query_timeout,
-        )
-        self._record.last_success[PROBE_READ] = time.time()
+        samples = (sample for each in self._probes for sample in each.collect(result))
+        self._publish(PROBE_READ, samples)
         self._finish(PROBE_READ, started)
 
     def _tell_probe(self, result: ProbeResult) -> None:
         """Log when clients begin to be turned away, and when that is over."""
         if result.success:
             self._recovered(PROBE_READ)
-        elif self._complaints.get(PROBE_READ) != result.sqlstate:
-            self._complaints[PROBE_READ] = result.sqlstate
+        elif self._complaints.get(PROBE_READ) != (result.sqlstate, None):
+            self._complaints[PROBE_READ] = result.sqlstate, None
             log.warning("new connections fail", target=self.name, sqlstate=result.sqlstate)
 
-    def _failed(self, read: Read[Any], error: PollError) -> bool:
+    async def _failed(self, read: Read[Any], error: PollError) -> bool:
         """Count and tell it, and withdraw what is no longer known.
 
         Tells whether to read again at once: over the spare, or because a slot that we have just
@@ -207,7 +203,7 @@ class Poller:
             self._withdraw(read)
             return False
         sudden, served = isinstance(error, ConnectionLostError), self._served
-        spared = self._connector.take_spare()
+        spared = await self._connector.take_spare()
         if spared and sudden:
             return True  # nobody waited for anything: what was said a moment ago still holds
         for other in self._reads.values():
@@ -224,8 +220,10 @@ class Poller:
 
     def _complain(self, name: str, error: PollError) -> None:
         self._record.errors[name, error.reason] += 1
-        if self._complaints.get(name) != error.reason:
-            self._complaints[name] = error.reason
+        # The words of an error may vary from poll to poll; what is to be done about it does not.
+        complaint = error.reason, error.cure
+        if self._complaints.get(name) != complaint:
+            self._complaints[name] = complaint
             cure = {"cure": error.cure} if error.cure else {}
             log.warning(
                 "poll failed",
@@ -250,7 +248,8 @@ class Poller:
             self._stretch = stretch
             self._schedule.keep_pace(self.name, self.intervals)
         self._record.intervals = self.intervals
-        self._exposition.publish(self.name, POLLING, self._record.samples())
+        if not self._stopping:
+            self._exposition.publish(self.name, POLLING, self._record.samples())
         self.polled.set()
 
     def _tell_stretch(self, stretch: float) -> None:
