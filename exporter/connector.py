@@ -54,12 +54,12 @@ class Connector:
     """Keep one connection to a target, and a spare where the target asks for one.
 
     Where every slot is taken it goes on trying in the background, and calls `on_slot` when it got
-    one.
+    one. It calls `on_end` when the connection ends between two polls.
     """
 
     def __init__(self, target: Target) -> None:
         self.name = target.name
-        self.on_slot = _nobody
+        self.on_slot = self.on_end = _nobody
         self._access = access(target)
         # Of the one that is used the server tells us the pid; the other is known by its name.
         self._spare_access = replace(self._access, named_ours=True)
@@ -142,6 +142,16 @@ class Connector:
         self._connected(connection)
         return True
 
+    def rest(self) -> None:
+        """Listen for the end of the connection, until `wake`: its slot is free for a moment."""
+        if self._connection is not None and not self._connection.closed:
+            self._connection.watch(self.on_end)
+
+    def wake(self) -> None:
+        """Make the connection ready for statements."""
+        if self._connection is not None:
+            self._connection.unwatch()
+
     def drop_if_closed(self) -> bool:
         """Let go of a connection that is gone; tell whether it was."""
         if self._connection is not None and not self._connection.closed:
@@ -188,7 +198,7 @@ class Connector:
 
     async def close(self) -> None:
         """Give up what is being opened, and close what is open."""
-        self.on_slot = _nobody
+        self.on_slot = self.on_end = _nobody
         tasks = [task for task in (self._waiting, self._sparing) if task is not None]
         for task in tasks:
             task.cancel()

@@ -65,6 +65,7 @@ class Poller:
         self._schedule = schedule
         self._connector = connector or Connector(target)
         self._connector.on_slot = lambda: schedule.run_now(target.name, self._reads)
+        self._connector.on_end = lambda: schedule.run_now(target.name, (ACTIVITY_READ,))
         self._probe_access = probe_access(target)
         self._reads: dict[str, Read[Any]] = {r.name: r for r in reads_of(target, poolers)}
         self._probes = [collector(collector_options(target)) for collector in PROBE]
@@ -113,8 +114,10 @@ class Poller:
             return
         try:
             async with self._turn:
+                self._connector.wake()
                 while await self._attempt(read):
                     pass
+                self._connector.rest()
         finally:
             self._finish(read.name, started)
 
@@ -270,6 +273,7 @@ class Poller:
             # Each ends by its deadline, but they take turns.
             await asyncio.wait(self._running, timeout=self._target.query_timeout)
         await self._end_polls()
+        self._connector.wake()
         return self._connector
 
     async def _end_polls(self) -> None:

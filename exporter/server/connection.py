@@ -7,7 +7,7 @@ report our own limits as the server's, and a setting that the version lacks woul
 import asyncio
 import select
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, LiteralString, NamedTuple, Self, TypeVar
 
 import psycopg
@@ -80,6 +80,7 @@ class Connection:
         self._link = link
         self._deadline = deadline
         self._expires = expires
+        self._watched: int | None = None
         self._secrets = secrets_of(link.pgconn)
         self.pid = pid
         self.decode_seconds = 0.0
@@ -134,6 +135,25 @@ class Connection:
         link, self._link = self._link, fresh._link  # noqa: SLF001 - it is one of us
         self.pid, self.server_version = fresh.pid, fresh.server_version
         await link.close()
+
+    def watch(self, tell: Callable[[], None]) -> None:
+        """Call `tell`, once, when the server says something unasked, as it does when it ends us.
+
+        Until `unwatch`, which must come before the next statement: that waits for the same socket.
+        """
+        self._watched = self._link.fileno()
+
+        def heard() -> None:
+            self.unwatch()
+            tell()
+
+        asyncio.get_running_loop().add_reader(self._watched, heard)
+
+    def unwatch(self) -> None:
+        """Listen no more."""
+        if self._watched is not None:
+            asyncio.get_running_loop().remove_reader(self._watched)
+            self._watched = None
 
     def renew_deadline(self) -> None:
         """Begin a poll: all of its statements together must end within the deadline."""
@@ -251,6 +271,7 @@ class Connection:
 
     async def close(self) -> None:
         """Say goodbye to the server; never waits for it."""
+        self.unwatch()
         await self._link.close()
 
 

@@ -59,10 +59,13 @@ def orphan(reason: str, client: Client = WORKER, name: str = "workers", **labels
 
 
 def orphans(scrape: Scrape) -> dict[Series, float]:
-    """Give every series of orphans with all of its labels; each has an age."""
+    """Give every series of orphans with all of its labels, but for the stage's own session.
+
+    Each has an age.
+    """
     found = scrape.all(ORPHANED)
     assert scrape.all(AGE).keys() == found.keys()
-    return found
+    return {series: n for series, n in found.items() if ("application_name", "stage") not in series}
 
 
 def polls(scrape: Scrape) -> float:

@@ -159,6 +159,18 @@ def test_paths_are_served() -> None:
     assert set(rows) == served
 
 
+def test_promises_are_tested() -> None:
+    """Every promise of docs/reliability.md names its tests, and there are such."""
+    text = TEXTS["docs/reliability.md"]
+    tables = re.findall(r"^\|.*\|\n\|[-|]+\|\n((?:\|.*\|\n)+)", text, re.MULTILINE)
+    promises = [row for rows in tables for row in rows.splitlines()]
+    assert promises
+    assert [row for row in promises if not re.search(r"`test_\w+`", row)] == []
+    sources = [file.read_text(encoding="utf-8") for file in ROOT.glob("tests/**/*.py")]
+    tests = set(re.findall(r"^(?:async )?def (test_\w+)\(", "\n".join(sources), re.MULTILINE))
+    assert missing(re.findall(r"`(test_\w+)`", text), tests) == set()
+
+
 @pytest.mark.parametrize("name", ["README.md", "docs/configuration.md"])
 def test_configurations_are_good(name: str) -> None:
     """Every configuration file that a document shows is accepted."""
