@@ -13,6 +13,7 @@ import psycopg
 from psycopg import errors
 
 from exporter.server.secrets import secrets_of, without_secrets
+from exporter.server.wordings import translated_sqlstate
 
 NO_ANSWER = ""
 UNKNOWN = "unknown"
@@ -138,8 +139,8 @@ _CONNECT_MESSAGES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 )
 
 # In any language: libpq writes two spaces behind the severity that a server sent, and one only
-# behind its own words.
-_SERVER_ANSWERED = re.compile(r"failed: [^:\n]+:  ")
+# behind its own words. What the server says ends before its detail, or libpq's next attempt.
+_SERVER_ANSWERED = re.compile(r"failed: [^:\n]+:  ((?s:.*?))(?=\n.*:  |\Z)")
 
 _CLASS_OF_SQLSTATE: tuple[tuple[str, type[PollError]], ...] = (
     ("53300", TooManyConnectionsError),
@@ -161,7 +162,8 @@ def connect_sqlstate(message: str) -> str:
     for pattern, sqlstate in _CONNECT_MESSAGES:
         if pattern.search(message):
             return sqlstate
-    return UNKNOWN if _SERVER_ANSWERED.search(message) else NO_ANSWER
+    answers = _SERVER_ANSWERED.findall(message)
+    return (translated_sqlstate(answers) or UNKNOWN) if answers else NO_ANSWER
 
 
 def connect_error(error: psycopg.Error) -> PollError:

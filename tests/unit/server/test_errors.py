@@ -66,9 +66,9 @@ NOBODY = (
 )
 FOREIGN = (
     "FATAL:  die verbleibenden Verbindungen sind für Superuser reserviert",
-    "FATALE:  spiacente, troppi client già connessi",
-    "致命错误:  对不起, 已经有太多的客户",
-    "ВАЖНО:  извините, уже слишком много клиентов",
+    "FATALE:  troppi client",
+    "致命错误:  太多",
+    "ВАЖНО:  слишком много",
     "PANIC:  could not locate a valid checkpoint record",
     "FATAL:  something that no version of today says",
 )
