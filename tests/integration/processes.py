@@ -39,9 +39,7 @@ async def start(
 ) -> Process:
     """Start a command, which a wrapper may start in its turn."""
     command, environment = (*wrapper, *COMMAND, *arguments), {**os.environ, **(environ or {})}
-    return await asyncio.create_subprocess_exec(
-        *command, stdout=PIPE, stderr=PIPE, env=environment
-    )
+    return await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE, env=environment)
 
 
 async def promtool(*arguments: str, given: str = "") -> tuple[int | None, str]:
