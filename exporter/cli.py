@@ -18,6 +18,7 @@ from exporter import __version__, logs
 from exporter.commands.grants import NEWEST, OLDEST, Wanted, name_problem, render_grants
 from exporter.config import Config, ConfigError, Web, load_config
 from exporter.daemon import Daemon
+from exporter.memory import give_back
 from exporter.server.access import Access
 from exporter.server.dsn import check_dsn
 from exporter.server.errors import PollError
@@ -105,6 +106,7 @@ def run(
     def load() -> Config:
         return listening_on(load_config(config_file, os.environ), listen_address)
 
+    give_back()
     try:
         run_to_the_end(serve(Daemon(load(), telemetry_path, load, lifecycle=lifecycle)))
     except (ConfigError, ListenError) as error:
@@ -197,8 +199,8 @@ def demo(
 def run_to_the_end(work: Coroutine[Any, Any, None]) -> NoReturn:
     """Run a coroutine, cancel it at a signal, and end with status 0 as soon as it has ended.
 
-    asyncio.run would wait for the threads of its executor, and a DNS look-up that hangs is in
-    one of them: nothing can end it but the end of the process.
+    asyncio.run would wait for the threads of its executor, and what hangs in one of them, such as
+    a file, nothing can end but the end of the process.
     """
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

@@ -112,7 +112,7 @@ class Connector:
             self._waiting = asyncio.ensure_future(self._wait_for_slot())
 
     def _connected(self, connection: Connection) -> None:
-        self._connection, self._failures = connection, 0
+        self._connection, self._failures, self._next_attempt = connection, 0, 0.0
         log.info("connected", target=self.name, server_version=connection.server_version)
 
     async def _wait_for_slot(self) -> None:

@@ -11,8 +11,7 @@ ALLOWED: Final = 0.05
 """What is elastic may grow by this share, and may be missed; the others may not grow at all."""
 ALLOWANCES: Final = {
     "used": ALLOWED,
-    # With pieces that malloc keeps, until it has found its size: see heap.py.
-    "rss": 0.2,
+    "rss": ALLOWED,
     "blocks": ALLOWED,
     "series": ALLOWED,
 }

@@ -20,6 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "logs": set(),
     "pace": set(),
     "schedule": set(),
+    "memory": set(),
     "snapshot": set(),
     "exposition": set(),
     "process": {"exposition"},
@@ -38,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "commands": _RUNNING,
     "reference": _RUNNING | {"web", "daemon"},
     "signals": set(),
-    "cli": _RUNNING | {"web", "daemon", "demo", "commands", "signals"},
+    "cli": _RUNNING | {"web", "daemon", "demo", "commands", "memory", "signals"},
     "__main__": {"cli", "signals"},
 }
 
