@@ -21,7 +21,7 @@ demo: $(READY) ## run a PostgreSQL, an application that leaks connections, and t
 	@$(BIN)/pgconn-exporter demo
 
 test: $(READY) $(PROMETHEUS) $(PGBOUNCER) $(NETWORKS) $(PG_UPGRADE) ## run the unit and integration tests, with the floor of coverage
-	@$(BIN)/pytest --cov --cov-report=term --numprocesses 2 --dist loadfile
+	@$(BIN)/pytest --cov --cov-report=term --numprocesses 3 --dist loadfile
 
 unit: $(READY) ## run the unit tests: no server, seconds
 	@$(BIN)/pytest exporter tests/unit

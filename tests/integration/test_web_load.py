@@ -193,8 +193,12 @@ async def test_connections_that_are_held(subject: Subject, stage: Stage) -> None
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE application_name = 'pgconn-exporter'"
         )
-        await subject.watch.until(lambda scrape: not is_up(scrape))
-        await subject.watch.until(is_up)
+        lost = {"reason": "connection_lost"}
+        await subject.watch.until(
+            lambda s: (
+                is_up(s) and sum(s.all("pgconn_poll_errors_total", **lost).values()) >= TARGETS
+            )
+        )
     assert subject.swollen() < 30
     await subject.unharmed(
         "too many http connections", "poll failed", "poll recovered", "connected"
