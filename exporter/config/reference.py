@@ -68,6 +68,14 @@ variable holds stays one value: it cannot add keys.
 **A key with nothing behind it** counts as not written. An unknown key, and a key that stands twice,
 are errors.
 
+## Reload
+
+SIGHUP loads the file anew, and so does `POST /-/reload` where the exporter was started with
+`--web.enable-lifecycle`. A bad file changes nothing. Of a good one only the targets that changed
+are touched: their counters begin anew, and they keep their connection unless `kind`, `dsn`,
+`password_file`, `query_timeout`, `spare` or the interval of the activity read changed. What
+`${NAME}` stands for is what it was when the exporter was started.
+
 ## Secrets
 
 A password may stand in a file (`password_file`), in the environment (`${NAME}` in the DSN), or
@@ -131,6 +139,14 @@ whole table for each poll that finds a query which ran at the poll before, too (
 a part of our own cost under `max_overhead`.
 
 [How an orphan is told](architecture.md#when-is-a-connection-orphaned).
+
+## A full server
+
+The exporter holds on to its connection, so a server whose slots are all taken goes on being
+watched. Where that connection is lost meanwhile, it asks for a slot every 150 ms and keeps the
+first that it gets. From PostgreSQL 16 on it gets one at once if its role has
+`pg_use_reserved_connections` and the server `reserved_connections`. Before that, `spare: true`
+keeps a second connection, which takes over without a gap, and takes one slot more.
 
 ## PgBouncer
 
