@@ -12,7 +12,7 @@ UPGRADE ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test unit lint types format generate check-generated test-matrix bench soak lock clean
+.PHONY: help demo test unit lint types format generate check-generated incidents test-matrix bench soak lock clean
 
 help: ## tell what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ generate: $(READY) ## write the files that the product generates
 
 check-generated: $(READY) ## fail where a generated file is stale
 	@$(BIN)/python -m tools.generated --check
+
+incidents: $(READY) $(PROMETHEUS) $(PGBOUNCER) ## replay the incidents, from the fault to the page to the cure
+	@$(BIN)/pytest tests/incidents --numprocesses 3 --dist loadfile
 
 test-matrix: $(READY) $(PROMETHEUS) $(PGBOUNCER) $(NETWORKS) ## run the integration tests on each PostgreSQL (POSTGRES="13 18": on these)
 	@$(BIN)/python -m tools.matrix $(POSTGRES)

@@ -6,11 +6,13 @@ from pathlib import Path
 from tools.process import output
 
 ROOT = Path(__file__).parents[1]
-# The file, and the module that prints what belongs into it.
+# The file, and the module and its arguments that print what belongs into it.
 DOCUMENTS = {
     "config.schema.json": "exporter.config.schema",
     "docs/configuration.md": "exporter.config.reference",
     "docs/metrics.md": "exporter.reference",
+    "grafana/alerts/alertmanager.yaml": "exporter export alertmanager",
+    "grafana/alerts/pgconn.rules.yaml": "exporter export alerts",
 }
 
 
@@ -19,7 +21,7 @@ def main(*, check: bool) -> int:
     stale = 0
     for name, module in DOCUMENTS.items():
         file = ROOT / name
-        document = output(sys.executable, "-m", module, cwd=ROOT)
+        document = output(sys.executable, "-m", *module.split(), cwd=ROOT)
         if file.exists() and file.read_text(encoding="utf-8") == document:
             continue
         if check:
@@ -27,7 +29,7 @@ def main(*, check: bool) -> int:
             stale += 1
         else:
             print(f"writing {name}")
-            file.parent.mkdir(exist_ok=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(document, encoding="utf-8")
     return stale
 

@@ -19,6 +19,13 @@ PROGRAMS = {
     "amtool": ("usr/bin/amtool", "prometheus-alertmanager"),
 }
 
+_SHARE = b"/usr/share/prometheus/"
+_STARTER = """\
+#!/bin/sh
+root=$(dirname "$(readlink -f "$0")")/../root
+cd "$root{share}" && exec "$root/usr/bin/{program}" "$@"
+"""
+
 
 def fetch() -> Path:
     """Return the folder of the programs, filled."""
@@ -34,12 +41,28 @@ def fetch() -> Path:
         debian.unpack(sorted({PROGRAMS[name][1] for name in missing}), CACHE / "root")
     for name in missing:
         _link(folder / name, Path("../root", PROGRAMS[name][0]))
+    if "alertmanager" in missing:
+        _relocate(folder / "alertmanager")
     return folder
 
 
 def _link(link: Path, program: Path) -> None:
     link.unlink(missing_ok=True)  # a link whose program has gone
     link.symlink_to(program)
+
+
+def _relocate(link: Path) -> None:
+    """Make Alertmanager run where it was unpacked: Debian's reads its templates from /usr/share.
+
+    The path in it is replaced by one of the same length that is relative to a working directory.
+    """
+    program = link.resolve()
+    moved = program.with_suffix(".moved")
+    moved.write_bytes(program.read_bytes().replace(_SHARE, b"./" * (len(_SHARE) // 2)))
+    moved.chmod(0o755)
+    link.unlink()
+    link.write_text(_STARTER.format(share=_SHARE.decode(), program=moved.name))
+    link.chmod(0o755)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,262 @@
+"""What watches a replay: the exporter, Prometheus, Alertmanager, a pager and a ticket system.
+
+All real, with the rules, routes and inhibition as they are shipped, but faster.
+"""
+
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import yaml
+
+from exporter.alerts import GROUPS
+from exporter.alerts.alertmanager import NOBODY, PAGER, TICKETS, fragment
+from exporter.alerts.rendering import Options, rule_file
+from exporter.demo.ports import free_port
+from tests.incidents.faster import faster, faster_route, faster_thresholds
+from tests.incidents.programs import answering, program
+from tests.incidents.receiving import Inbox, Labels, Notification, Receivers, receivers
+from tests.integration.staging import eventually
+
+TOOLS: Final = Path(__file__).parents[2] / ".cache" / "prometheus" / "bin"
+INTERVAL: Final = "500ms"  # of scrapes and evaluations: 15 s, thirty times as fast
+
+# The intervals of the example configuration, as much faster, but not below what is allowed; so is
+# the share of a core that polls may take.
+FASTER_READS: Final = {
+    "intervals": {
+        "activity": "100ms",
+        "probe": "500ms",
+        "databases": "500ms",
+        "statements": "1s",
+        "settings": "2s",
+        "replication": "1s",
+    },
+    "max_overhead": "30%",
+    "peak_window": "2s",
+    "query_timeout": "2s",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One series of an answer of Prometheus."""
+
+    labels: Labels
+    value: float
+
+
+@dataclass(slots=True)
+class Monitoring:
+    """What an engineer on call has."""
+
+    session: aiohttp.ClientSession
+    prometheus: str
+    exporter: str
+    inboxes: Receivers
+
+    @property
+    def pager(self) -> Inbox:
+        """Return what woke somebody."""
+        return self.inboxes.pager
+
+    @property
+    def tickets(self) -> Inbox:
+        """Return what can wait for the morning."""
+        return self.inboxes.tickets
+
+    async def _ask(self, path: str, **parameters: str) -> Any:  # noqa: ANN401 - JSON
+        url = f"{self.prometheus}/api/v1/{path}"
+        async with self.session.get(url, params=parameters) as response:
+            answer = await response.json()
+        assert answer["status"] == "success", answer
+        return answer["data"]
+
+    async def query(self, promql: str) -> list[Answer]:
+        """Ask Prometheus for what is true now."""
+        found = (await self._ask("query", query=promql))["result"]
+        return [Answer(each["metric"], float(each["value"][1])) for each in found]
+
+    async def until(
+        self, promql: str, condition: Callable[[list[Answer]], Any], patience: float = 20
+    ) -> list[Answer]:
+        """Ask Prometheus until a condition holds, and give that answer."""
+
+        async def look() -> list[Answer] | None:
+            answer = await self.query(promql)
+            return answer if condition(answer) else None
+
+        found = await eventually(look, patience)
+        assert found is not None
+        return found
+
+    async def alerts(self) -> list[Mapping[str, Any]]:
+        """Return the alerts of Prometheus that are pending or fire, silenced or not."""
+        return list((await self._ask("alerts"))["alerts"])
+
+    async def unhealthy_rules(self) -> dict[str, str]:
+        """Return the rules that could not be evaluated, each with its error."""
+        groups = (await self._ask("rules"))["groups"]
+        return {
+            rule["name"]: rule["lastError"]
+            for group in groups
+            for rule in group["rules"]
+            if rule["health"] == "err"
+        }
+
+    async def paged(self, patience: float = 30) -> Notification:
+        """Wait until the pager has gone off, and give the first page."""
+        return await self._first(self.pager, patience)
+
+    async def ticketed(self, alert: str, patience: float = 30) -> Notification:
+        """Wait until there is a ticket about an alert, and give it."""
+        return await self._first(self.tickets, patience, alert)
+
+    async def _first(self, inbox: Inbox, patience: float, alert: str = "") -> Notification:
+        async def look() -> Notification | None:
+            return next((each for each in inbox.firing if not alert or alert in each.names), None)
+
+        try:
+            found = await eventually(look, patience)
+        except AssertionError:
+            raise AssertionError(f"no page within {patience} s:\n{await self.report()}") from None
+        assert found is not None
+        return found
+
+    async def all_resolved(self, patience: float = 40) -> None:
+        """Wait until pager and tickets were told that everything is over."""
+
+        async def look() -> bool:
+            return not (self.pager.open | self.tickets.open)
+
+        try:
+            await eventually(look, patience)
+        except AssertionError:
+            raise AssertionError(f"still open:\n{await self.report()}") from None
+
+    async def report(self) -> str:
+        """Tell what fires and what was sent, for a replay that went wrong."""
+        alerts = [
+            f"{each['state']} {json.dumps(each['labels'])} {each['value']}"
+            for each in await self.alerts()
+        ]
+        sent = [
+            f"{inbox} {each.at:.1f} {each.body['status']} {sorted(each.names)}"
+            for inbox, box in (("pager", self.pager), ("tickets", self.tickets))
+            for each in box.notifications
+        ]
+        return "\n".join([f"now {time.time():.1f}", *alerts, *sent])
+
+
+@asynccontextmanager
+async def monitored(
+    folder: Path,
+    targets: Sequence[Mapping[str, object]],
+    clients: Sequence[Mapping[str, object]],
+    thresholds: Mapping[str, float] | None = None,
+    **defaults: object,
+) -> AsyncIterator[Monitoring]:
+    """Watch targets with all that belongs to it; `folder` keeps the logs.
+
+    `targets` and `clients` are as in the configuration, `defaults` stand under its key of that
+    name, `thresholds` are those that a user would have tuned.
+    """
+    ports = {name: free_port() for name in ("exporter", "prometheus", "alertmanager")}
+    urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+    config = {
+        "web": {"listen_address": f"127.0.0.1:{ports['exporter']}"},
+        "defaults": FASTER_READS | defaults,
+        "clients": clients,
+        "targets": targets,
+    }
+    _write(folder / "config.yaml", config)
+    _write(folder / "prometheus.yml", _prometheus(ports, folder))
+    options = Options(thresholds=faster_thresholds(**(thresholds or {})))
+    _write(folder / "rules.yaml", rule_file(map(faster, GROUPS), options))
+    async with (
+        receivers() as inboxes,
+        aiohttp.ClientSession() as session,
+        _exporter(folder, urls["exporter"]),
+    ):
+        _write(folder / "alertmanager.yml", _alertmanager(inboxes))
+        async with (
+            _alertmanager_runs(folder, urls["alertmanager"]),
+            _prometheus_runs(folder, urls["prometheus"]),
+        ):
+            yield Monitoring(session, urls["prometheus"], urls["exporter"], inboxes)
+
+
+def _write(file: Path, document: object) -> None:
+    file.write_text(json.dumps(document) if file.suffix == ".json" else yaml.safe_dump(document))
+
+
+def _prometheus(ports: Mapping[str, int], folder: Path) -> dict[str, object]:
+    place = {"static_configs": [{"targets": [f"127.0.0.1:{ports['alertmanager']}"]}]}
+    return {
+        "global": {"scrape_interval": INTERVAL, "evaluation_interval": INTERVAL}
+        | {"scrape_timeout": INTERVAL},
+        "rule_files": [str(folder / "rules.yaml")],
+        "alerting": {"alertmanagers": [place]},
+        "scrape_configs": [
+            {
+                "job_name": "pgconn",
+                "static_configs": [{"targets": [f"127.0.0.1:{ports['exporter']}"]}],
+            }
+        ],
+    }
+
+
+def _alertmanager(inboxes: Receivers) -> dict[str, object]:
+    """Give the fragment as a user completes it: with the ways to reach people."""
+    document = dict(fragment(Options()))
+    webhooks = {PAGER: "/pager", TICKETS: "/tickets"}
+    document["receivers"] = [
+        {"name": name, "webhook_configs": [{"url": inboxes.url + path, "send_resolved": True}]}
+        for name, path in webhooks.items()
+    ] + [{"name": NOBODY}]
+    document["route"] = faster_route(document["route"])
+    return document
+
+
+@asynccontextmanager
+async def _exporter(folder: Path, url: str) -> AsyncIterator[None]:
+    log = folder / "exporter.log"
+    command = (sys.executable, "-m", "exporter", "run", "--config.file", folder / "config.yaml")
+    async with program(log, *command):
+        await answering(f"{url}/-/healthy", log)
+        yield
+
+
+@asynccontextmanager
+async def _prometheus_runs(folder: Path, url: str) -> AsyncIterator[None]:
+    log = folder / "prometheus.log"
+    command = (
+        TOOLS / "prometheus",
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address={url.removeprefix('http://')}",
+    )
+    async with program(log, *command):
+        await answering(f"{url}/-/ready", log)
+        yield
+
+
+@asynccontextmanager
+async def _alertmanager_runs(folder: Path, url: str) -> AsyncIterator[None]:
+    log = folder / "alertmanager.log"
+    command = (
+        TOOLS / "alertmanager",
+        f"--config.file={folder / 'alertmanager.yml'}",
+        f"--storage.path={folder / 'alertmanager'}",
+        f"--web.listen-address={url.removeprefix('http://')}",
+        "--cluster.listen-address=",
+    )
+    async with program(log, *command):
+        await answering(f"{url}/-/ready", log)
+        yield
