@@ -17,7 +17,7 @@ _OURS: Final = ("alertname", JOB, INSTANCE, SERVER, SEVERITY, "target", "client"
 NAME: Final = "pgconn-exporter"
 
 _RULES_HEAD: Final = """\
-# Alert rules of pgconn-exporter, as `pgconn-exporter export alerts` renders them: with your own job,
+# Alert rules of pgconn-exporter, as `pgconn-exporter export alerts` renders them: with your job,
 # thresholds, labels and URLs. Each alert has a page in docs/runbooks; docs/alerts.md lists them.
 """
 _ALERTMANAGER_HEAD: Final = """\
