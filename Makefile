@@ -46,7 +46,7 @@ generate: $(READY) ## write the files that the product generates
 check-generated: $(READY) ## fail where a generated file is stale
 	@$(BIN)/python -m tools.generated --check
 
-incidents: $(READY) $(PROMETHEUS) $(PGBOUNCER) ## replay the incidents, from the fault to the page to the cure
+incidents: $(READY) $(PROMETHEUS) $(PGBOUNCER) $(PG_UPGRADE) ## replay the incidents, from the fault to the page to the cure
 	@$(BIN)/pytest tests/incidents --numprocesses 3 --dist loadfile
 
 test-matrix: $(READY) $(PROMETHEUS) $(PGBOUNCER) $(NETWORKS) ## run the integration tests on each PostgreSQL (POSTGRES="13 18": on these)

@@ -15,17 +15,8 @@ import typer
 from pydantic import ValidationError
 
 from exporter import __version__, logs
-from exporter.alerts.errors import AlertError
-from exporter.alerts.rendering import EXAMPLE_GRAFANA, EXAMPLE_RUNBOOKS, Options
-from exporter.alerts.thresholds import tuned
-from exporter.commands.export import (
-    Form,
-    job_name,
-    labels,
-    render_alertmanager,
-    render_rules,
-    url,
-)
+from exporter.commands.export_cli import export
+from exporter.commands.failing import EXIT_INVALID, EXIT_USAGE, fail
 from exporter.commands.grants import NEWEST, OLDEST, Wanted, name_problem, render_grants
 from exporter.config import Config, ConfigError, Web, load_config
 from exporter.daemon import Daemon
@@ -36,9 +27,6 @@ from exporter.server.errors import PollError
 from exporter.server.grants import read_grants
 from exporter.signals import ending, hangups_are_handled
 from exporter.web.server import ListenError
-
-EXIT_INVALID = 1
-EXIT_USAGE = 2
 
 app = typer.Typer(
     name="pgconn-exporter",
@@ -73,12 +61,6 @@ LogForm = Annotated[logs.LogFormat, typer.Option("--log.format", help="Format of
 
 DEFAULT_FILE = Path("config.yaml")
 LOOK_SECONDS = 5.0  # that one look at a server may take
-
-
-def fail(message: str, code: int = EXIT_USAGE) -> typer.Exit:
-    """Say what is wrong on standard error; the result is to be raised."""
-    typer.echo(message, err=True)
-    return typer.Exit(code)
 
 
 def show_version(wanted: bool) -> None:
@@ -192,64 +174,7 @@ def looked_at(dsn: str, wanted: Wanted) -> Wanted:
     return replace(wanted, major=found.major, rds=found.equipment.rds, found=found)
 
 
-export = typer.Typer(
-    help="Print what belongs to other programs, with your own values filled in.",
-    no_args_is_help=True,
-)
 app.add_typer(export, name="export")
-
-Job = Annotated[str, typer.Option("--job", help="The scrape job of the exporter.", metavar="NAME")]
-
-
-@export.command(
-    epilog="Example: pgconn-exporter export alerts --threshold slots_high=75% --label team=payments"
-)
-def alerts(
-    job: Job = "pgconn",
-    form: Annotated[Form, typer.Option("--as", help="What to print.")] = Form.RULES,
-    threshold: Annotated[
-        list[str] | None,
-        typer.Option(help="Another threshold, such as slots_high=75%.", metavar="NAME=VALUE"),
-    ] = None,
-    runbook_url: Annotated[
-        str, typer.Option(help="Where docs/runbooks can be read.", metavar="URL")
-    ] = EXAMPLE_RUNBOOKS,
-    dashboard_url: Annotated[
-        str, typer.Option(help="Where Grafana is.", metavar="URL")
-    ] = EXAMPLE_GRAFANA,
-    label: Annotated[
-        list[str] | None,
-        typer.Option(help="A label for every alert, such as team=payments.", metavar="NAME=VALUE"),
-    ] = None,
-    metadata_label: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A label of the PrometheusRule itself, by which Prometheus selects it.",
-            metavar="NAME=VALUE",
-        ),
-    ] = None,
-) -> None:
-    """Print the alert rules, for Prometheus or its operator."""
-    try:
-        options = Options(
-            job=job_name(job),
-            thresholds=tuned(threshold or ()),
-            runbooks=url(runbook_url),
-            grafana=url(dashboard_url),
-            labels=labels(label or ()),
-        )
-        typer.echo(render_rules(options, form, labels(metadata_label or ())), nl=False)
-    except AlertError as error:
-        raise fail(str(error)) from None
-
-
-@export.command(epilog="Example: pgconn-exporter export alertmanager > alertmanager.yml")
-def alertmanager(job: Job = "pgconn") -> None:
-    """Print the routes and inhibition rules for Alertmanager."""
-    try:
-        typer.echo(render_alertmanager(Options(job=job_name(job))), nl=False)
-    except AlertError as error:
-        raise fail(str(error)) from None
 
 
 @app.command(epilog="Example: pgconn-exporter demo --duration 60")

@@ -9,6 +9,7 @@ ROOT = Path(__file__).parents[1]
 # The file, and the module and its arguments that print what belongs into it.
 DOCUMENTS = {
     "config.schema.json": "exporter.config.schema",
+    "docs/alerts.md": "tools.alert_reference",
     "docs/configuration.md": "exporter.config.reference",
     "docs/metrics.md": "exporter.reference",
     "grafana/alerts/alertmanager.yaml": "exporter export alertmanager",

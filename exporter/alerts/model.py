@@ -17,6 +17,16 @@ NO_SERVER: Final = ""
 EXPORTER: Final = '{{ reReplaceAll "/.*" "" $labels.instance }}'
 NO_INSTANCE: Final = ""
 
+OWN_LABELS: Final = frozenset(
+    {
+        *("alertname", JOB, INSTANCE, "target", SERVER, SEVERITY, "client"),
+        # What a thing is called, where an alert is about one of several.
+        *("application_name", "collector", "database", "datname", "metric", "queryid", "reason"),
+        *("rule", "setting", "slot_name", "user", "usename"),
+    }
+)
+"""All labels that an alert may have: identities, never a number that changes while it fires."""
+
 
 class Severity(StrEnum):
     """Whom an alert reaches."""

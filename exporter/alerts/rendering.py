@@ -81,9 +81,10 @@ def _labels(rule: Rule) -> Iterator[tuple[str, str]]:
 
 def _dashboard(rule: Rule, options: Options) -> str:
     """Give the dashboard, with the variables set to what the alert is about."""
-    url = f"{options.grafana.rstrip('/')}/d/{rule.dashboard}?var-job={{{{ $labels.{JOB} }}}}"
+    address = f"{options.grafana.rstrip('/')}/d/{rule.dashboard}"
+    url = f"{address}?var-job={{{{ $labels.{JOB} | urlquery }}}}"
     if rule.server:
-        url += "&var-target={{ $labels.target }}"
+        url += "&var-target={{ $labels.target | urlquery }}"
     return url
 
 
@@ -93,13 +94,13 @@ def promql(expr: str, options: Options) -> str:
     >>> promql("pgconn_up == 0", Options(job="pg"))
     'pgconn_up{job="pg"} == 0'
     """
-    job = f'{JOB}="{options.job}"'
 
     def select(found: re.Match[str]) -> str:
-        more = f"{job}, " if found["brace"] else f"{job}}}"
-        return f"{found['metric']}{{{more}"
+        end = ", " if found["brace"] else "}"
+        return f'{found["metric"]}{{{JOB}="@{{{JOB}}}"{end}'
 
-    return _SELECTOR.sub(select, filled(expr, options))
+    # The job last: one that is called as our metrics are is no metric.
+    return filled(_SELECTOR.sub(select, expr), options)
 
 
 def filled(text: str, options: Options) -> str:

@@ -5,10 +5,11 @@ A panel is red exactly when its alert fires.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Final
 
 from exporter.alerts.errors import AlertError
-from exporter.alerts.units import Unit, parse_number
+from exporter.alerts.units import Unit, parse_number, words
 
 RATIO, SECONDS, COUNT = Unit.RATIO, Unit.SECONDS, Unit.COUNT
 
@@ -31,6 +32,7 @@ THRESHOLDS: Final = (
     Threshold("slots_critical", 0.9, RATIO, "Share of the usable slots in use: critical."),
     Threshold("slots_high", 0.8, RATIO, "Share of the usable slots in use: high."),
     Threshold("forecast_within", 3600, SECONDS, "How far ahead full slots are foreseen."),
+    Threshold("forecast_soon", 900, SECONDS, "The same, where they fill up fast."),
     Threshold("forecast_from", 0.5, RATIO, "Share of the slots in use below which none is."),
     Threshold("peak_high", 0.9, RATIO, "Share of the slots in use at the peak."),
     Threshold("peak_average", 0.8, RATIO, "Share on average, below which peaks are bursts."),
@@ -38,6 +40,7 @@ THRESHOLDS: Final = (
     Threshold("wal_senders_high", 0.9, RATIO, "Share of max_wal_senders in use."),
     # Who holds the connections
     Threshold("pool_saturated", 0.95, RATIO, "Share of a client's pool that is busy."),
+    Threshold("pool_saturated_from", 3, COUNT, "Pool size below which a busy pool is normal."),
     Threshold("client_share", 0.5, RATIO, "Share of the usable slots that one client holds."),
     Threshold("client_share_from", 0.7, RATIO, "Share in use below which that is nobody's harm."),
     Threshold("churn", 20, Unit.PER_SECOND, "Connections that a client opens."),
@@ -74,6 +77,13 @@ Values = Mapping[str, float]
 
 DEFAULTS: Final[Values] = {each.name: each.default for each in THRESHOLDS}
 
+LOW_AND_HIGH: Final = (
+    ("slots_high", "slots_critical"),
+    ("client_share_from", "slots_critical"),
+    ("peak_average", "peak_high"),
+)
+"""Thresholds that make no sense the other way round."""
+
 
 def tuned(settings: Iterable[str]) -> Values:
     """Give the defaults with changes such as `slots_high=75%`; AlertError where one cannot be.
@@ -81,18 +91,33 @@ def tuned(settings: Iterable[str]) -> Values:
     >>> tuned(["lock_wait=2m"])["lock_wait"]
     120.0
     """
-    values = dict(DEFAULTS)
+    values: dict[str, float] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals:
             raise AlertError(f"{setting!r} is not NAME=VALUE, such as slots_high=75%")
         if name not in UNITS:
-            raise AlertError(f"{name!r} is no threshold; there are: {', '.join(UNITS)}")
+            raise AlertError(f"there is no {name!r}; {_meant(name)}")
+        if name in values:
+            raise AlertError(f"{name} is given twice")
         try:
             values[name] = parse_number(text, UNITS[name])
         except ValueError as error:
             raise AlertError(f"{name}: {error}") from None
-    for low, high in (("slots_high", "slots_critical"), ("peak_average", "peak_high")):
+    return _in_order({**DEFAULTS, **values})
+
+
+def _meant(name: str) -> str:
+    nearest = get_close_matches(name, UNITS, n=1)
+    return f"did you mean {nearest[0]}?" if nearest else f"there are: {', '.join(UNITS)}"
+
+
+def _in_order(values: Values) -> Values:
+    for low, high in LOW_AND_HIGH:
         if values[low] >= values[high]:
-            raise AlertError(f"{low} has to be below {high}")
+            raise AlertError(f"{low} has to be below {high}, which is {_words(values, high)}")
     return values
+
+
+def _words(values: Values, name: str) -> str:
+    return words(values[name], UNITS[name])

@@ -33,6 +33,7 @@ _EXAMPLES: Final[Mapping[Unit, str]] = {
     Unit.PER_SECOND: "a number above 0, such as 20",
     Unit.FACTOR: "a number above 0, such as 3",
 }
+_DECIMALS: Final = {Unit.SECONDS: 3}  # Prometheus knows nothing shorter than a millisecond
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)([a-zA-Z%]+)")
 
 
@@ -43,7 +44,7 @@ def parse_number(text: str, unit: Unit) -> float:
     (0.8, 5400.0)
     """
     try:
-        number = _sum_of_parts(text.strip(), unit)
+        number = round(_sum_of_parts(text.strip(), unit), _DECIMALS.get(unit, 9))
     except (KeyError, ValueError):
         number = -1.0
     if not isfinite(number) or number <= 0 or (unit is Unit.RATIO and number > 1):

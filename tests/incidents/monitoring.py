@@ -3,9 +3,12 @@
 All real, with the rules, routes and inhibition as they are shipped, but faster.
 """
 
+import asyncio
 import json
+import signal
 import sys
 import time
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,16 +19,18 @@ import aiohttp
 import yaml
 
 from exporter.alerts import GROUPS
-from exporter.alerts.alertmanager import NOBODY, PAGER, TICKETS, fragment
+from exporter.alerts.alertmanager import fragment
 from exporter.alerts.rendering import Options, rule_file
 from exporter.demo.ports import free_port
+from tests.incidents.alerting import alertmanager, completed
 from tests.incidents.faster import faster, faster_route, faster_thresholds
 from tests.incidents.programs import answering, program
 from tests.incidents.receiving import Inbox, Labels, Notification, Receivers, receivers
+from tests.integration.processes import TOOLS
 from tests.integration.staging import eventually
 
-TOOLS: Final = Path(__file__).parents[2] / ".cache" / "prometheus" / "bin"
-INTERVAL: Final = "500ms"  # of scrapes and evaluations: 15 s, thirty times as fast
+INTERVAL_SECONDS: Final = 0.5  # of scrapes and evaluations: 15 s, thirty times as fast
+INTERVAL: Final = f"{INTERVAL_SECONDS * 1000:.0f}ms"
 
 # The intervals of the example configuration, as much faster, but not below what is allowed; so is
 # the share of a core that polls may take.
@@ -60,6 +65,8 @@ class Monitoring:
     prometheus: str
     exporter: str
     inboxes: Receivers
+    daemon: Process
+    config: Path
 
     @property
     def pager(self) -> Inbox:
@@ -70,6 +77,11 @@ class Monitoring:
     def tickets(self) -> Inbox:
         """Return what can wait for the morning."""
         return self.inboxes.tickets
+
+    def configure(self, clients: Sequence[Mapping[str, object]]) -> None:
+        """Give the exporter other clients, and have it load its configuration anew."""
+        _write(self.config, yaml.safe_load(self.config.read_text()) | {"clients": clients})
+        self.daemon.send_signal(signal.SIGHUP)
 
     async def _ask(self, path: str, **parameters: str) -> Any:  # noqa: ANN401 - JSON
         url = f"{self.prometheus}/api/v1/{path}"
@@ -95,6 +107,20 @@ class Monitoring:
         found = await eventually(look, patience)
         assert found is not None
         return found
+
+    async def first(self, promql: str, since: float) -> float | None:
+        """Return when an expression first gave anything, in seconds since the epoch."""
+        times = {"start": str(since), "end": str(time.time()), "step": "100ms"}
+        found = (await self._ask("query_range", query=promql, **times))["result"]
+        return min((float(each["values"][0][0]) for each in found), default=None)
+
+    async def quiet(self, seconds: float) -> None:
+        """See that for so long nobody is called, no ticket is opened, and every rule works."""
+        before = len(self.pager.firing), len(self.tickets.firing)
+        await asyncio.sleep(seconds)
+        after = len(self.pager.firing), len(self.tickets.firing)
+        assert after == before, await self.report()
+        assert await self.unhealthy_rules() == {}
 
     async def alerts(self) -> list[Mapping[str, Any]]:
         """Return the alerts of Prometheus that are pending or fire, silenced or not."""
@@ -128,6 +154,14 @@ class Monitoring:
             raise AssertionError(f"no page within {patience} s:\n{await self.report()}") from None
         assert found is not None
         return found
+
+    async def called_off(self, patience: float = 40) -> None:
+        """Wait until the pager was told that everything is over; tickets may stay open."""
+
+        async def look() -> bool:
+            return not self.pager.open
+
+        await eventually(look, patience)
 
     async def all_resolved(self, patience: float = 40) -> None:
         """Wait until pager and tickets were told that everything is over."""
@@ -182,14 +216,17 @@ async def monitored(
     async with (
         receivers() as inboxes,
         aiohttp.ClientSession() as session,
-        _exporter(folder, urls["exporter"]),
+        _exporter(folder, urls["exporter"]) as daemon,
     ):
         _write(folder / "alertmanager.yml", _alertmanager(inboxes))
         async with (
-            _alertmanager_runs(folder, urls["alertmanager"]),
+            alertmanager(folder, urls["alertmanager"]),
             _prometheus_runs(folder, urls["prometheus"]),
         ):
-            yield Monitoring(session, urls["prometheus"], urls["exporter"], inboxes)
+            config_file = folder / "config.yaml"
+            yield Monitoring(
+                session, urls["prometheus"], urls["exporter"], inboxes, daemon, config_file
+            )
 
 
 def _write(file: Path, document: object) -> None:
@@ -213,24 +250,17 @@ def _prometheus(ports: Mapping[str, int], folder: Path) -> dict[str, object]:
 
 
 def _alertmanager(inboxes: Receivers) -> dict[str, object]:
-    """Give the fragment as a user completes it: with the ways to reach people."""
-    document = dict(fragment(Options()))
-    webhooks = {PAGER: "/pager", TICKETS: "/tickets"}
-    document["receivers"] = [
-        {"name": name, "webhook_configs": [{"url": inboxes.url + path, "send_resolved": True}]}
-        for name, path in webhooks.items()
-    ] + [{"name": NOBODY}]
-    document["route"] = faster_route(document["route"])
-    return document
+    document = completed(fragment(Options()), inboxes.url)
+    return document | {"route": faster_route(document["route"])}
 
 
 @asynccontextmanager
-async def _exporter(folder: Path, url: str) -> AsyncIterator[None]:
+async def _exporter(folder: Path, url: str) -> AsyncIterator[Process]:
     log = folder / "exporter.log"
     command = (sys.executable, "-m", "exporter", "run", "--config.file", folder / "config.yaml")
-    async with program(log, *command):
+    async with program(log, *command) as process:
         await answering(f"{url}/-/healthy", log)
-        yield
+        yield process
 
 
 @asynccontextmanager
@@ -241,21 +271,6 @@ async def _prometheus_runs(folder: Path, url: str) -> AsyncIterator[None]:
         f"--config.file={folder / 'prometheus.yml'}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address={url.removeprefix('http://')}",
-    )
-    async with program(log, *command):
-        await answering(f"{url}/-/ready", log)
-        yield
-
-
-@asynccontextmanager
-async def _alertmanager_runs(folder: Path, url: str) -> AsyncIterator[None]:
-    log = folder / "alertmanager.log"
-    command = (
-        TOOLS / "alertmanager",
-        f"--config.file={folder / 'alertmanager.yml'}",
-        f"--storage.path={folder / 'alertmanager'}",
-        f"--web.listen-address={url.removeprefix('http://')}",
-        "--cluster.listen-address=",
     )
     async with program(log, *command):
         await answering(f"{url}/-/ready", log)

@@ -22,6 +22,7 @@ async def program(
     with log.open("ab") as out:
         process = await asyncio.create_subprocess_exec(
             *command,
+            stdin=asyncio.subprocess.PIPE,  # which says nothing
             stdout=out,
             stderr=out,
             env={**os.environ, **(environ or {})},

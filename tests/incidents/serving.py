@@ -1,4 +1,4 @@
-"""Run the web shop: under gunicorn, whose master kills slow workers, or under uvicorn."""
+"""Run the web shop under gunicorn or uvicorn, and the jobs beside it under Celery."""
 
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -29,12 +29,19 @@ class Shop:
 
 @asynccontextmanager
 async def gunicorn(
-    folder: Path, dsn: str, *flags: str, name: str = "gunicorn: shop", conn_max_age: int = 60
+    folder: Path,
+    dsn: str,
+    *flags: str,
+    name: str = "gunicorn: shop",
+    conn_max_age: int = 60,
+    **environ: str,
 ) -> AsyncIterator[Shop]:
     """Serve the shop by gunicorn, with its flags such as --workers 2 --threads 4 --timeout 2."""
     port = free_port()
-    command = ("gunicorn", "--bind", f"127.0.0.1:{port}", *flags, "shop:wsgi")
-    async with _open(folder / "gunicorn.log", port, command, _env(dsn, name, conn_max_age)) as shop:
+    # Its control socket has one place for all gunicorns of a user.
+    command = ("gunicorn", "--no-control-socket", "--bind", f"127.0.0.1:{port}", *flags)
+    log, environ = folder / "gunicorn.log", _env(dsn, name, conn_max_age) | environ
+    async with _open(log, port, (*command, "shop:wsgi"), environ) as shop:
         yield shop
 
 
@@ -49,7 +56,21 @@ async def uvicorn(
         yield shop
 
 
-def _env(dsn: str, name: str, conn_max_age: int) -> dict[str, str]:
+@asynccontextmanager
+async def celery(
+    folder: Path, dsn: str, concurrency: int = 2, name: str = "celery: jobs"
+) -> AsyncIterator[None]:
+    """Run the jobs by Celery, in so many processes with a connection each; all is well with it."""
+    broker = folder / "broker"
+    broker.mkdir()
+    environ = {**_env(dsn, name), "BROKER": str(broker)}
+    command = ("celery", "--app", "jobs", "worker", "--concurrency", str(concurrency))
+    log = folder / "celery.log"
+    async with program(log, sys.executable, "-m", *command, environ=environ):
+        yield
+
+
+def _env(dsn: str, name: str, conn_max_age: int = 60) -> dict[str, str]:
     return {
         "DATABASE": dsn,
         "APPLICATION_NAME": name,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import dockerfile_steps, generated, pg_upgrade, pgbench, pgbouncer, postgres
+from tools import dockerfile_steps, generated, pg_upgrade, pgbench, pgbouncer, postgres, prometheus
 from tools.process import output
 
 DOCKERFILE = r"""
@@ -88,3 +88,45 @@ def test_a_server_that_is_unpacked_finds_its_libraries(tmp_path: Path) -> None:
 def test_pgbench_is_there() -> None:
     """The package of the demo's server brings it."""
     assert pgbench.fetch().is_file()
+
+
+@pytest.fixture
+def unpacked(tmp_path: Path) -> Path:
+    """Give a cache of Prometheus' programs as an earlier checkout left it: with plain links."""
+    cache = tmp_path / "cache"
+    (cache / "bin").mkdir(parents=True)
+    for name, (packaged, _) in prometheus.PROGRAMS.items():
+        program = cache / "root" / packaged
+        program.parent.mkdir(parents=True, exist_ok=True)
+        program.write_text("#!/bin/sh\ncat /usr/share/prometheus/alertmanager/default.tmpl $1\n")
+        program.chmod(0o755)
+        (cache / "bin" / name).symlink_to(Path("../root", packaged))
+    templates = cache / "root/usr/share/prometheus/alertmanager"
+    templates.mkdir(parents=True)
+    (templates / "default.tmpl").write_text("templates\n")
+    return cache
+
+
+def test_alertmanager_finds_its_templates_where_it_was_unpacked(unpacked: Path) -> None:
+    """That holds for a cache from before, for one that is copied, and when it is done twice."""
+    for _ in range(2):
+        prometheus.fetch(unpacked)
+    copied = unpacked.rename(unpacked.with_name("copied"))
+    assert output(str(copied / "bin" / "alertmanager"), "/dev/null") == "templates\n"
+
+
+def test_the_systems_alertmanager_is_taken(
+    unpacked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the name that Debian gives it; it is as it was, and what we had in its place is gone."""
+    system = tmp_path / "system" / "prometheus-alertmanager"
+    system.parent.mkdir()
+    system.write_text("#!/bin/sh\n# /usr/share/prometheus/\n")
+    system.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{system.parent}:/usr/bin:/bin")
+    link = unpacked / "bin" / "alertmanager"
+    link.unlink()
+    link.write_text("#!/bin/sh\n# a starter, whose program may have gone\n")
+    prometheus.fetch(unpacked)
+    assert link.resolve() == system
+    assert system.read_text() == "#!/bin/sh\n# /usr/share/prometheus/\n"
