@@ -49,6 +49,9 @@ What each metric means, and the read that feeds it. How often a read is done is 
 ## What holds for all of them
 
 - `target` is the target's name in the configuration. Every metric of a server has it.
+- The exporter's own metrics have no `target`. They are on the page of all targets, and alone on
+  `/metrics?only=exporter`, which `/sd` lists beside the targets. `instance` is there the exporter's
+  address without a target behind it.
 - `client` is the first client group that matches the connection, `other` where none does, and
   `pgconn-exporter` for our own connections. Ours is busy in each poll, with that very poll: leave
   it out of sums.

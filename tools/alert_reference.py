@@ -48,9 +48,9 @@ $ pgconn-exporter export alertmanager --job pgconn > fragment.yaml
 `--runbook-url` is where the files of docs/runbooks can be read; an alert links to the one that is
 called like it. For Prometheus' operator, `--as prometheus-rule` prints a PrometheusRule for
 `kubectl apply -f -`; with `--metadata-label release=prometheus` it has the label by which your
-Prometheus selects it. The rules need Prometheus 2.42 or later, which they are tested with. Expressions
-and templates are such that VictoriaMetrics' vmalert reads them too (it needs a version that knows
-`keep_firing_for`).
+Prometheus selects it. The rules need Prometheus 2.42 or later, which they are tested with.
+Expressions and templates are such that VictoriaMetrics' vmalert reads them too (it needs a version
+that knows `keep_firing_for`).
 """
 TUNING: Final = """\
 

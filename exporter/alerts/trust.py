@@ -21,7 +21,8 @@ _WHY_UNREACHABLE = _NEWEST_ERROR % ("'activity'", "")
 _WHY_STALE = _NEWEST_ERROR % ("%q", " $labels.collector")
 
 # Without pg_stat_statements the statement metrics are missing, and that is all right. Where it
-# was there and is no more, the last success grows old.
+# was there and is no more, the last success grows old. What a role may not read has an alert of
+# its own.
 _DATA_STALE = """\
 (
   time() - pgconn_poll_last_success_timestamp_seconds
@@ -36,19 +37,33 @@ _DATA_STALE = """\
       pgconn_poll_errors_total{reason=~"missing_extension|missing_preload"}
   )
 )
-and on (job, instance, target) pgconn_up == 1"""
+and on (job, instance, target) pgconn_up == 1
+unless on (job, instance, target) pgconn_privileges_limited == 1"""
 
-# An exporter is down when none of its targets can be scraped, be it asked for one at a time
-# (instance is then host:port/target) or for all at once.
-_EXPORTER_DOWN = """\
+# One scrape for all targets has the instance host:port, that of one target host:port/target.
+_OF_EXPORTER = """\
 max by (job, instance) (
   label_replace(
-    max by (job, exporter) (
-      label_replace(up{job="@{job}"}, "exporter", "$1", "instance", "([^/]*).*")
-    ),
+    %s,
     "instance", "$1", "exporter", "(.*)"
   )
 ) == 0"""
+_SCRAPES = """\
+%s by (job, exporter) (
+      label_replace(up{job="@{job}"%s}, "exporter", "$1", "instance", "([^/]*).*")
+    )"""
+# Where each target is scraped alone, the exporter's own page is of no use without theirs.
+_EXPORTER_DOWN = _OF_EXPORTER % "\n    or ".join(
+    (_SCRAPES % ("max", ', instance=~".+/.*"'), _SCRAPES % ("max", ""))
+)
+_SCRAPE_FAILING = _OF_EXPORTER % _SCRAPES % ("min", "")
+
+_WHICH_FAIL = (
+    '{{ $before := ": " }}{{ range query (printf "up{job=%q} == 0" $labels.job)'
+    ' | sortByLabel "instance" }}{{ $scrape := label "instance" . }}'
+    '{{ if eq (reReplaceAll "/.*" "" $scrape) $labels.instance }}'
+    '{{ $before }}{{ $scrape }}{{ $before = ", " }}{{ end }}{{ end }}'
+)
 
 TRUST = Group(
     "pgconn-exporter",
@@ -78,6 +93,20 @@ TRUST = Group(
             " targets. The servers themselves may be well.",
             first_action="Run `curl http://{{ $labels.instance }}/-/healthy`, and look at the"
             " exporter's log.",
+            dashboard=Dashboard.EXPORTER,
+            server=NO_SERVER,
+        ),
+        Rule(
+            alert="PgconnScrapeFailing",
+            severity=Severity.WARNING,
+            expr=_SCRAPE_FAILING,
+            hold="5m",
+            summary="Prometheus fails to scrape pgconn-exporter {{ $labels.instance }}"
+            + _WHICH_FAIL,
+            description="What is on these pages of the exporter is missing in Prometheus, so no"
+            " other alert can fire for it. The servers themselves may be well.",
+            first_action="Look at the job {{ $labels.job }} under Status > Targets in Prometheus:"
+            " it tells the error of each scrape.",
             dashboard=Dashboard.EXPORTER,
             server=NO_SERVER,
         ),

@@ -44,6 +44,21 @@ class _Page(NamedTuple):
     body: bytes
 
 
+class _Question(NamedTuple):
+    """What somebody wants to read: a target's samples, the exporter's own ones, or all."""
+
+    form: Format
+    target: str | None
+    own: bool
+    compress: bool
+
+    def is_about(self, owner: str | None) -> bool:
+        """Tell whether the samples of a target (None for the exporter) are wanted."""
+        if self.own:
+            return owner is None
+        return self.target in (None, owner)
+
+
 class Exposition:
     """Everything that is published, and the pages made of it.
 
@@ -75,7 +90,7 @@ class Exposition:
         self._counters: dict[tuple[str | None, str], dict[Metric, FoldedCounter]] = {}
         self._live: list[Callable[[], Iterable[Sample]]] = []
         # Dropped with every change: however many are asked for, those of the past are not kept.
-        self._pages: dict[tuple[str | None, Format, bool], _Page] = {}
+        self._pages: dict[_Question, _Page] = {}
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -135,27 +150,36 @@ class Exposition:
         return vital is not None and vital.expires > self._clock()
 
     def page(
-        self, form: Format = Format.TEXT, target: str | None = None, *, compress: bool = False
+        self,
+        form: Format = Format.TEXT,
+        target: str | None = None,
+        *,
+        own: bool = False,
+        compress: bool = False,
     ) -> bytes:
-        """Give the page of all targets or of one, made anew only after a change."""
+        """Give the page of all targets and the exporter, made anew only after a change.
+
+        With a target, it is that one's; with `own`, it is that of the exporter itself alone.
+        """
         now = self._clock()
-        page = self._pages.get((target, form, compress))
+        question = _Question(form, target, own, compress)
+        page = self._pages.get(question)
         if page is None or page.expires <= now:
-            page = self._make(form, target, now, compress=compress)
-            self._pages[target, form, compress] = page
+            page = self._pages[question] = self._make(question, now)
         return page.body
 
-    def _make(self, form: Format, target: str | None, now: float, *, compress: bool) -> _Page:
+    def _make(self, question: _Question, now: float) -> _Page:
+        form = question.form
         shown = [
             publication
             for (owner, _), publication in self._published.items()
-            if publication.expires > now and target in (None, owner)
+            if publication.expires > now and question.is_about(owner)
         ]
-        lines = [publication.lines.of(form) for publication in (*shown, *self._own(target))]
+        lines = [publication.lines.of(form) for publication in (*shown, *self._current(question))]
         blocks = self._blocks(form, lines)
         return _Page(
             min((publication.expires for publication in shown), default=math.inf),
-            gzipped(blocks) if compress else plain(blocks),
+            gzipped(blocks) if question.compress else plain(blocks),
         )
 
     def _blocks(self, form: Format, lines: list[dict[str, Block]]) -> Iterator[Block]:
@@ -169,12 +193,12 @@ class Exposition:
                 yield from by_family[name]
         yield from self._ends[form]
 
-    def _own(self, target: str | None) -> Iterator[_Publication]:
+    def _current(self, question: _Question) -> Iterator[_Publication]:
         """Give what is known only with the page: `up`, and the exporter's own state."""
         for name in self._vital:
-            if target in (None, name):
+            if question.is_about(name):
                 yield self._up[name][self.is_up(name)]
-        if target is None:
+        if question.is_about(None):
             for samples in self._live:
                 yield self._rendered(None, samples())
 

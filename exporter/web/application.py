@@ -22,6 +22,9 @@ Reload = Callable[[], Awaitable[str | None]]
 
 RELOAD: Final = web.AppKey[Reload | None]("reload")
 
+# What `only` of a query may say: no name of a target, since a target may be called anything.
+EXPORTER: Final = "exporter"
+
 # No client accepts more than some formats and codings, and an entry costs a microsecond.
 MAX_CHOICES: Final = 64
 
@@ -127,11 +130,14 @@ def takes_gzip(request: web.Request) -> bool:
 
 
 async def serve_metrics(request: web.Request) -> web.Response:
-    """Serve every target's metrics, or those of `?target=NAME`."""
+    """Serve all metrics, those of `?target=NAME`, or with `?only=exporter` none of any target."""
     exposition = request.app[EXPOSITION]
-    wanted = request.query.getall("target", [])
+    wanted, only = (request.query.getall(name, []) for name in ("target", "only"))
     if len(wanted) > 1:
         return web.Response(status=400, text="target= stands there more than once; ask for one\n")
+    if only and (wanted or only != [EXPORTER]):
+        text = f"only= can be {EXPORTER}, once and without target=, and nothing else\n"
+        return web.Response(status=400, text=text)
     target = wanted[0] if wanted else None
     if target is not None and target not in exposition.targets:
         return unknown_target(target, exposition.targets)
@@ -140,7 +146,8 @@ async def serve_metrics(request: web.Request) -> web.Response:
     headers = {"Content-Type": form.value, "Vary": "Accept, Accept-Encoding"}
     if compress:
         headers["Content-Encoding"] = "gzip"
-    return web.Response(body=exposition.page(form, target, compress=compress), headers=headers)
+    page = exposition.page(form, target, own=bool(only), compress=compress)
+    return web.Response(body=page, headers=headers)
 
 
 def unknown_target(name: str, known: tuple[str, ...]) -> web.Response:
@@ -177,22 +184,20 @@ async def serve_reload(request: web.Request) -> web.Response:
 
 
 async def serve_discovery(request: web.Request) -> web.Response:
-    """List one entry a target, in the form of Prometheus' HTTP service discovery."""
+    """List the targets and the exporter, in the form of Prometheus' HTTP service discovery."""
     host = request.headers.get("Host")
     if not host:
         text = "a Host header is needed: the targets are where it says\n"
         return web.Response(status=400, text=text)
     path, names = request.app[METRICS_PATH], request.app[EXPOSITION].targets
-    return web.json_response([discovered(host, path, name) for name in names])
+    entries = [discovered(host, f"{host}/{name}", path, target=name) for name in names]
+    return web.json_response([*entries, discovered(host, host, path, only=EXPORTER)])
 
 
-def discovered(host: str, path: str, name: str) -> dict[str, object]:
-    """Describe one target; its `instance` keeps the `up` of several targets apart."""
-    labels = {
-        "instance": f"{host}/{name}",
-        "__metrics_path__": path,
-        "__param_target": name,
-    }
+def discovered(host: str, instance: str, path: str, **query: str) -> dict[str, object]:
+    """Describe one scrape; its `instance` keeps the `up` of several scrapes apart."""
+    parameters = {f"__param_{name}": value for name, value in query.items()}
+    labels = {"instance": instance, "__metrics_path__": path, **parameters}
     return {"targets": [host], "labels": labels}
 
 

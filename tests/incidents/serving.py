@@ -61,12 +61,9 @@ async def celery(
     folder: Path, dsn: str, concurrency: int = 2, name: str = "celery: jobs"
 ) -> AsyncIterator[None]:
     """Run the jobs by Celery, in so many processes with a connection each; all is well with it."""
-    broker = folder / "broker"
-    broker.mkdir()
-    environ = {**_env(dsn, name), "BROKER": str(broker)}
     command = ("celery", "--app", "jobs", "worker", "--concurrency", str(concurrency))
     log = folder / "celery.log"
-    async with program(log, sys.executable, "-m", *command, environ=environ):
+    async with program(log, sys.executable, "-m", *command, environ=_env(dsn, name)):
         yield
 
 

@@ -84,13 +84,13 @@ async def shopping(shop: Shop, number: int) -> AsyncIterator[Customers]:
         customers(STEADY, lambda: f"{shop.url}/report?seconds=0.8"),
         bursts(number, lambda: f"{shop.url}/report?seconds={STAY}", pause=1.5) as coming,
     ):
-        await coming.served(number)
         yield coming
 
 
 async def healthy(watch: Monitoring, shop: Shop) -> None:
     """See that bursts are nobody's trouble where they wait in a pool for their turn."""
     async with shopping(shop, GROWN) as coming:
+        await coming.served(GROWN)
         await watch.quiet(WORTH_OF_FORS)
         assert set(coming.answers) == {200}
     assert not await watch.query(EXCEED)
@@ -133,5 +133,5 @@ async def cured(watch: Monitoring, shop: Shop) -> None:
     """See that the same bursts wait for their turn, and that it stays so."""
     async with shopping(shop, GROWN) as coming:
         await watch.called_off()
-        await watch.quiet(3)
+        await watch.quiet(2)
         assert set(coming.answers) == {200}

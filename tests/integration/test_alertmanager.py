@@ -233,11 +233,13 @@ SCENARIOS: Final = [
         [
             own("PgconnExporterDown", instance="a:9187"),
             own("PgconnConfigReloadFailed", "warning", instance="b:9187"),
+            own("PgconnScrapeFailing", "warning", instance="b:9187"),
             alert("PgconnTargetUnreachable", instance="b:9187"),
             alert("PostgresSlotsHigh", "warning", instance="b:9187", target="c", server="c"),
         ],
         [
             own("PgconnConfigReloadFailed", "warning", instance="a:9187"),
+            own("PgconnScrapeFailing", "warning", instance="a:9187"),
             alert("PgconnTargetUnreachable"),
             alert("PostgresConnectionsRefused"),
             alert("PostgresConnectionsRefused", **BILLING),

@@ -103,7 +103,7 @@ async def ready(watch: Watch) -> bool:
 
 @pytest.mark.slow
 async def test_prometheus_scrapes_it(targets: dict[str, str], tmp_path: Path) -> None:
-    """A real Prometheus finds the targets by /sd, scrapes them, and answers queries."""
+    """A real Prometheus finds targets and exporter by /sd, scrapes them, and answers queries."""
     async with watching(targets) as watch:
         await watch.after_poll("shop")
         (tmp_path / "prometheus.yml").write_text(
@@ -116,13 +116,16 @@ async def test_prometheus_scrapes_it(targets: dict[str, str], tmp_path: Path) ->
         async with prometheus(tmp_path, port):
             query = f"http://127.0.0.1:{port}/api/v1/query?query="
 
-            async def both() -> bool:
-                found = await answer(watch, query + "pgconn_slots_used")
-                return {sample["metric"]["target"] for sample in found} == {"demo", "shop"}
+            async def instances(metric: str) -> list[str]:
+                found = await answer(watch, query + metric)
+                return sorted(sample["metric"]["instance"] for sample in found)
 
-            await eventually(both, 30)
-            up = await answer(watch, query + "up==1")
-    assert {sample["metric"]["instance"] for sample in up} == {f"{host}/demo", f"{host}/shop"}
+            async def all_scraped() -> bool:
+                return await instances("up==1") == [host, f"{host}/demo", f"{host}/shop"]
+
+            await eventually(all_scraped, 30)
+            assert await instances("pgconn_slots_used") == [f"{host}/demo", f"{host}/shop"]
+            assert await instances("pgconn_config_last_reload_successful") == [host]
 
 
 @asynccontextmanager

@@ -72,8 +72,10 @@ async def raw(cluster: Cluster, *logins: tuple[bytes, bytes, bytes]) -> AsyncIte
 async def pages(watch: Watch) -> dict[str, str]:
     """Give all that the daemon shows to anybody, by path and format, read gzipped and plain."""
     _, entries = await watch.get("/sd")
-    names = [entry["labels"]["__param_target"] for entry in json.loads(entries)]
-    paths = ["/metrics", *(f"/metrics?target={quote(name)}" for name in names)]
+    *targets, _own = (entry["labels"] for entry in json.loads(entries))
+    names = [labels["__param_target"] for labels in targets]
+    paths = [f"/metrics?target={quote(name)}" for name in names]
+    paths += ["/metrics", "/metrics?only=exporter"]
     found = {path: (await watch.get(path))[1] for path in ("/", "/sd", "/metrics?target=nobody")}
     for path, accept, coding in itertools.product(
         paths, ("text/plain", OPENMETRICS), ("gzip", "identity")

@@ -1,27 +1,22 @@
 """Jobs in Celery, as run beside many a shop: each worker process keeps one connection.
 
-Run as `celery --app jobs worker`. The environment has DATABASE (a DSN as a URL), APPLICATION_NAME
-and BROKER (a folder). Each job asks for the next one, so a worker is never without.
+Run as `celery --app jobs worker`. The environment has DATABASE (a DSN as a URL) and
+APPLICATION_NAME. The worker asks for the jobs itself, so that no broker has to run.
 """
 
 import os
+import threading
+import time
 from typing import Final
 
 from celery import Celery
 from celery.signals import worker_ready
 from sqlalchemy import URL, create_engine, make_url, text
 
-FOLDER: Final = os.environ["BROKER"]
-AT_ONCE: Final = 2
-PAUSE: Final = 0.2  # seconds until the next job
+PAUSE: Final = 0.1  # seconds from job to job
 
-app = Celery("jobs", broker="filesystem://")
-app.conf.broker_transport_options = {
-    "data_folder_in": FOLDER,
-    "data_folder_out": FOLDER,
-    "control_folder": FOLDER,
-    "polling_interval": 0.1,
-}
+app = Celery("jobs", broker="memory://")
+app.conf.broker_transport_options = {"polling_interval": PAUSE}
 app.conf.task_ignore_result = True
 
 
@@ -36,14 +31,19 @@ engine = create_engine(database(), pool_size=1, max_overflow=0)
 
 @app.task  # type: ignore[untyped-decorator]
 def count_stock() -> None:
-    """Count the stock, a moment's work, and have it counted again."""
+    """Count the stock, a moment's work."""
     with engine.connect() as connection:
         connection.execute(text("SELECT sum(quantity), pg_sleep(0.05) FROM stock")).all()
-    count_stock.apply_async(countdown=PAUSE)
+
+
+def ask() -> None:
+    """Ask for a job again and again."""
+    while True:
+        count_stock.delay()
+        time.sleep(PAUSE)
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
 def begin(**_: object) -> None:
-    """Ask for the first jobs."""
-    for _job in range(AT_ONCE):
-        count_stock.delay()
+    """Begin when the worker can take jobs."""
+    threading.Thread(target=ask, daemon=True).start()

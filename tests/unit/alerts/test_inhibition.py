@@ -167,6 +167,13 @@ def test_a_cause_outlasts_its_symptom() -> None:
     assert heard == set()
 
 
+def test_an_exporter_that_is_down_has_no_ticket_for_its_scrapes() -> None:
+    """It is the same failure: one page, but another exporter's ticket stands."""
+    down = of("PgconnExporterDown", instance="exporter:9187")
+    assert silenced(down, of("PgconnScrapeFailing", "warning", instance="exporter:9187"))
+    assert not silenced(down, of("PgconnScrapeFailing", "warning", instance="standby:9187"))
+
+
 def test_a_ticket_silences_nothing() -> None:
     """Whatever an alert is about, only its critical one silences others."""
     tickets = [{**labels_of(rule), "severity": "warning"} for rule in RULES]

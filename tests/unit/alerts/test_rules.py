@@ -16,7 +16,7 @@ from tests.unit.alerts.promql import Labels, TrapError, labels_of, metrics_of
 RULES: Final = tuple(rule for group in GROUPS for rule in group.rules)
 NAMED_AFTER: Final = ("Pgconn", "Postgres", "PgBouncer")
 PLACEHOLDER: Final = re.compile(r"@\{(\w+)(?:\.words)?\}")
-QUERY: Final = re.compile(r'printf "((?:[^"\\]|\\.)*pgconn_(?:[^"\\]|\\.)*)"')
+QUERY: Final = re.compile(r'printf "((?:[^"\\]|\\.)*\b(?:pgconn_|up\{)(?:[^"\\]|\\.)*)"')
 
 each_rule = pytest.mark.parametrize(
     "rule", RULES, ids=[f"{rule.alert}-{rule.severity}" for rule in RULES]
@@ -108,7 +108,7 @@ def test_queries_in_texts(rule: Rule) -> None:
             re.sub(r"%?%q", '"x"', query.replace('\\"', '"'))
             for query in QUERY.findall(filled(text, Options()))
         ]
-        assert len(queries) == len(re.findall(r"printf \"[^\"]*pgconn_", text))
+        assert len(queries) == len(re.findall(r"printf \"[^\"]*\b(?:pgconn_|up\{)", text))
         labels = {label for query in queries for label in labels_of(query).names}
         shown = re.findall(r"\.Labels\.(\w+)|\blabel \"(\w+)\"", text)
         assert {name or other for name, other in shown} - labels == set()

@@ -102,6 +102,21 @@ def test_one_target(exposition: Exposition, form: Format) -> None:
     assert everything[series("pgconn_opened_total", {"client": "live"})] == 1
 
 
+@both_formats
+def test_the_exporter_alone(exposition: Exposition, form: Format) -> None:
+    """Its own page has what has no target, in its newest state, and nothing of any target."""
+    used(exposition, "orders", 3)
+    reads = iter(range(10))
+    exposition.add_live(lambda: [Sample(OPENED, ("live",), next(reads))])
+    for version in ("1", "2"):
+        exposition.publish(None, "exporter", [Sample(BUILD, (version,), 1)])
+        assert read(exposition.page(form, own=True), form) == {
+            series("pgconn_build_info", {"version": version}): 1,
+            series("pgconn_opened_total", {"client": "live"}): int(version) - 1,
+        }
+    assert gzip.decompress(exposition.page(form, own=True, compress=True)).startswith(b"# HELP")
+
+
 def test_publishing_replaces(exposition: Exposition) -> None:
     """A series that a collector does not yield any more is gone."""
     held = [Sample(HELD, (client,), 1) for client in ("api", "jobs")]

@@ -16,6 +16,7 @@ from exporter.web.application import make_application
 from tests.unit.pages import read, series
 
 USED = Metric("pgconn_slots_used", Kind.GAUGE, "Slots that are used.")
+BUILD = Metric("pgconn_build_info", Kind.GAUGE, "The build.", ("version",))
 HOSTILE = (
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
@@ -32,10 +33,11 @@ class Scene:
         self.ready = False
         self.problem: str | Exception | None = None
         self.reloads = 0
-        self.exposition = Exposition([USED])
+        self.exposition = Exposition([BUILD, USED])
         for target in ("orders", "billing", *HOSTILE):
             self.exposition.watch(target, "activity")
         self.exposition.publish("orders", "activity", [Sample(USED, (), 7)])
+        self.exposition.publish(None, "exporter", [Sample(BUILD, ("1",), 1)])
         application = make_application(
             self.exposition, lambda: self.ready, metrics_path, self.reload
         )
@@ -117,6 +119,36 @@ async def test_several_targets(scene: Scene) -> None:
     assert (response.status, response.content_type) == (400, "text/plain")
 
 
+async def test_the_exporter_alone(scene: Scene) -> None:
+    """`?only=exporter` gives what is about no target, in each format and coding."""
+    path, own = "/metrics?only=exporter", {series("pgconn_build_info", {"version": "1"}): 1}
+    assert read(await (await scene.get(path)).read()) == own
+    assert (
+        read(gzip.decompress(await (await scene.get(path, Accept_Encoding="gzip")).read())) == own
+    )
+    response = await scene.get(path, Accept="application/openmetrics-text; version=1.0.0")
+    assert read(await response.read(), Format.OPENMETRICS) == own
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["only=", "only=orders", "only=exporter&only=exporter", "only=exporter&target=orders"],
+)
+async def test_only_the_exporter_can_be_alone(scene: Scene, query: str) -> None:
+    """Who asks for something else is not given a page that he takes for it."""
+    response = await scene.get(f"/metrics?{query}")
+    assert (response.status, response.content_type) == (400, "text/plain")
+
+
+async def test_a_target_called_as_the_exporter(scene: Scene) -> None:
+    """A target may have any name; its page and the exporter's are two."""
+    scene.exposition.watch("exporter", "activity")
+    page = await (await scene.get("/metrics?target=exporter")).read()
+    assert read(page) == {series("pgconn_up", {"target": "exporter"}): 0}
+    page = await (await scene.get("/metrics?only=exporter")).read()
+    assert read(page) == {series("pgconn_build_info", {"version": "1"}): 1}
+
+
 async def test_errors_are_short(scene: Scene) -> None:
     """Neither a long question nor many targets make a long answer."""
     for number in range(1000):
@@ -168,7 +200,7 @@ async def test_readiness(scene: Scene) -> None:
 
 
 async def test_discovery(scene: Scene) -> None:
-    """Prometheus is told one target each, all of them at the address that it asked."""
+    """Prometheus is told one target each, and the exporter, all at the address that it asked."""
     response = await scene.get("/sd", Host="exporter.internal:10432")
     assert response.content_type == "application/json"
     found = await response.json()
@@ -180,11 +212,32 @@ async def test_discovery(scene: Scene) -> None:
             "__param_target": "orders",
         },
     }
-    assert [entry["labels"]["__param_target"] for entry in found] == [
+    *targets, own = found
+    assert [entry["labels"]["__param_target"] for entry in targets] == [
         "orders",
         "billing",
         *HOSTILE,
     ]
+    assert own == {
+        "targets": ["exporter.internal:10432"],
+        "labels": {
+            "instance": "exporter.internal:10432",
+            "__metrics_path__": "/metrics",
+            "__param_only": "exporter",
+        },
+    }
+
+
+async def test_discovered_pages_are_everything(scene: Scene) -> None:
+    """Whoever scrapes all that is listed has all metrics, and none twice."""
+    found: list[Any] = []
+    for entry in await (await scene.get("/sd")).json():
+        labels = entry["labels"]
+        query = {k.removeprefix("__param_"): v for k, v in labels.items() if "__param_" in k}
+        response = await scene.client.get(labels["__metrics_path__"], params=query)
+        found += read(await response.read()).items()
+    assert len({key for key, _ in found}) == len(found)
+    assert dict(found) == read(scene.exposition.page())
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/-/healthy", "/sd", "/"])
