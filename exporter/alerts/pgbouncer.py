@@ -16,6 +16,17 @@ _SIZES = f"""\
 sum by ({_DATABASE}) (pgconn_pgbouncer_pool_size + pgconn_pgbouncer_pool_reserve_size
           or pgconn_pgbouncer_pool_size)"""
 
+_APPLICATIONS = (
+    "{{ with query (printf"
+    ' "topk(3, sum by (application_name)'
+    " (pgconn_pgbouncer_client_connections{job=%q, instance=%q, target=%q, database=%q, user=%q,"
+    " application_name!=''}))\""
+    " $labels.job $labels.instance $labels.target $labels.database $labels.user) }}"
+    " Its clients by application_name:{{ range $place, $found := . }}"
+    "{{ if $place }},{{ end }} {{ $found.Labels.application_name }}"
+    ' {{ $found.Value | printf "%.0f" }}{{ end }}.{{ end }}'
+)
+
 PGBOUNCER = Group(
     "pgconn-pgbouncer",
     (
@@ -47,7 +58,7 @@ and on ({_POOL}) (
                 "All connections to PostgreSQL that the pool may have are busy, and the first"
                 " client in its queue has waited for more than @{pgbouncer_wait.words}. Either its"
                 " queries or transactions take longer than usual, or more clients than usual want"
-                " one."
+                " one." + _APPLICATIONS
             ),
             first_action=(
                 "Open the dashboard: is PostgreSQL slow or blocked? If so, start there; only if"

@@ -73,16 +73,20 @@ _PROBE_SQLSTATE: Final = (
 )
 
 
-def _foreseen(window: str, within: str, rising: str) -> str:
-    """Give the seconds until the slots are full, where a window says so and they still rise."""
+def _foreseen(window: str, half: str, within: str) -> str:
+    """Give the seconds until the slots are full, where both halves of a window rise steadily."""
+    slope = _by_target(f"deriv(pgconn_slots_used[{window}])")
+    late, early = (
+        _by_target(f"deriv(pgconn_slots_used[{half}]{when})") for when in ("", f" offset {half}")
+    )
     return f"""\
   clamp_min(pgconn_slots_usable - on (job, instance, target) pgconn_slots_used, 0)
-    / on (job, instance, target) ({_by_target(f"deriv(pgconn_slots_used[{window}])")} > 0)
+    / on (job, instance, target) ({slope} > 0)
   and on (job, instance, target)
   {_by_target(f"predict_linear(pgconn_slots_used[{window}], {within})")}
     >= on (job, instance, target) pgconn_slots_usable
-  and on (job, instance, target)
-  {_by_target(f"deriv(pgconn_slots_used[{rising}])")} > 0"""
+  and on (job, instance, target) {late} > on (job, instance, target) {slope} / 4
+  and on (job, instance, target) {early} > on (job, instance, target) {slope} / 4"""
 
 
 def _by_target(expr: str) -> str:
@@ -91,13 +95,13 @@ def _by_target(expr: str) -> str:
 
 
 # Half an hour tells slow growth from noise, but sees a loop that fills the slots within ten
-# minutes only when they are full: hence the short look, too. That they still rise tells growth
-# from a step, which a line through it would draw on for ever.
+# minutes only when they are full: hence the short look, too. That both halves rise tells growth
+# from a step, as of a deployment, which a line through it would draw on for ever.
 _FORECAST: Final = f"""\
 (
-{_foreseen("5m", "@{forecast_soon}", "2m")}
+{_foreseen("5m", "150s", "@{forecast_soon}")}
   or on (job, instance, target)
-{_foreseen("30m", "@{forecast_within}", "5m")}
+{_foreseen("30m", "15m", "@{forecast_within}")}
 )
 and on (job, instance, target) ({SLOTS_RATIO} > @{{forecast_from}})"""
 

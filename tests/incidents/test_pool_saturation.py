@@ -104,6 +104,7 @@ async def the_pool_is_paged(watch: Monitoring, fault: float) -> None:
     assert page.values("user") == {"celery"}
     assert page.values("client") <= {"nightly"}
     assert "shop/celery" in page.annotation(PAGE, "summary")
+    assert "nightly: prices" in page.annotation(PAGE, "description")
 
 
 async def the_pool_is_seen(watch: Monitoring) -> None:
