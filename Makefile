@@ -47,7 +47,7 @@ check-generated: $(READY) ## fail where a generated file is stale
 	@$(BIN)/python -m tools.generated --check
 
 incidents: $(READY) $(PROMETHEUS) $(PGBOUNCER) $(PG_UPGRADE) ## replay the incidents, from the fault to the page to the cure
-	@$(BIN)/pytest tests/incidents --numprocesses 3 --dist loadfile
+	@$(BIN)/pytest tests/incidents --numprocesses 4 --dist loadfile
 
 test-matrix: $(READY) $(PROMETHEUS) $(PGBOUNCER) $(NETWORKS) ## run the integration tests on each PostgreSQL (POSTGRES="13 18": on these)
 	@$(BIN)/python -m tools.matrix $(POSTGRES)

@@ -4,6 +4,8 @@ import pytest
 
 from tests.integration.conftest import new_cluster, pytest_report_header
 
+collect_ignore = ["applications"]  # programs of their own, which need an environment
+
 __all__ = ["new_cluster", "pytest_report_header"]
 
 
