@@ -23,8 +23,9 @@ INTRODUCTION: Final = """\
 
 An alert tells who is guilty (`client`), how much, what it means and what to do first; its runbook
 has the rest. Severity `critical` wakes somebody (and is noted in the ticket, which would otherwise
-stay open when the page has silenced it), `warning` opens a ticket, `info` is only shown. Alerts of one `server` are one incident: Alertmanager groups by `job` and `server`, and while a
-cause fires, its symptoms are silent. PgBouncer's alerts bear the server behind it.
+stay open when the page has silenced it), `warning` opens a ticket, `info` is only shown. Alerts of
+one `server` are one incident: Alertmanager groups by `job` and `server`, and while a cause fires,
+its symptoms are silent. PgBouncer's alerts bear the server behind it.
 
 ## Load them
 
