@@ -32,6 +32,9 @@ from tests.integration.staging import eventually
 INTERVAL_SECONDS: Final = 0.5  # of scrapes and evaluations: 15 s, thirty times as fast
 INTERVAL: Final = f"{INTERVAL_SECONDS * 1000:.0f}ms"
 
+WORTH_OF_FORS: Final = 11
+"""Seconds that a healthy run lasts: more than the five minutes that most alerts have to hold."""
+
 # The intervals of the example configuration, as much faster, but not below what is allowed; so is
 # the share of a core that polls may take.
 FASTER_READS: Final = {

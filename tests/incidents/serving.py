@@ -1,4 +1,4 @@
-"""Run the web shop under gunicorn or uvicorn, and the jobs beside it under Celery."""
+"""Run the web shop under gunicorn or uvicorn, and the jobs beside it."""
 
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -64,6 +64,14 @@ async def celery(
     command = ("celery", "--app", "jobs", "worker", "--concurrency", str(concurrency))
     log = folder / "celery.log"
     async with program(log, sys.executable, "-m", *command, environ=_env(dsn, name)):
+        yield
+
+
+@asynccontextmanager
+async def nightly(folder: Path, dsn: str, *flags: str) -> AsyncIterator[None]:
+    """Run the nightly job of SQLAlchemy, with its flags such as --every 0.3 --leak."""
+    log, environ = folder / "nightly.log", _env(dsn, "nightly: prices")
+    async with program(log, sys.executable, APPLICATIONS / "nightly.py", *flags, environ=environ):
         yield
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from exporter.demo.ports import IPV4
 from tests.incidents.customers import Customers, bursts, customers
-from tests.incidents.monitoring import Monitoring, monitored
+from tests.incidents.monitoring import WORTH_OF_FORS, Monitoring, monitored
 from tests.incidents.serving import Shop, celery, uvicorn
 from tests.integration.conftest import NewCluster
 from tests.integration.pgbouncer import PgBouncer, pgbouncer
@@ -32,7 +32,6 @@ STEADY: Final = 16  # customers who are always there
 # With those who are always there, Celery's two and ours, 91 of 97; and more than there are.
 USUAL, GROWN = 71, 105
 STAY: Final = 0.5  # seconds that a request of a burst takes
-WORTH_OF_FORS: Final = 11  # seconds that a healthy run lasts: more than five minutes
 # Every other second all slots are taken for half a second, in which one of two probes a second has
 # to fall twice; then the next scrape, two evaluations and group_wait (1 s). The rest is for a
 # machine that is busy.

@@ -1,9 +1,8 @@
 """I2: a nightly job opens a session for each item and never closes one, until nobody can log in."""
 
-import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -11,17 +10,14 @@ import psycopg
 
 from exporter.demo.cluster import Cluster
 from tests.incidents.customers import Customers, customers
-from tests.incidents.monitoring import Monitoring, monitored
-from tests.incidents.programs import program
+from tests.incidents.monitoring import WORTH_OF_FORS, Monitoring, monitored
 from tests.incidents.runbooks import statement
-from tests.incidents.serving import APPLICATIONS, gunicorn
+from tests.incidents.serving import gunicorn, nightly
 from tests.integration.conftest import NewCluster
 from tests.integration.staging import MONITOR, eventually
 
 THREADS: Final = 6
-KEPT: Final = 2  # seconds that the web shop keeps a connection: a minute, thirty times as fast
 EVERY: Final = 0.29  # seconds from item to item: 82 slots in 12 minutes, thirty times as fast
-WORTH_OF_FORS: Final = 11  # seconds that a healthy run lasts: more than five minutes
 # The job takes the slots in some 22 s; then there is a probe within a second, the next scrape,
 # two evaluations and group_wait (1 s). The rest is for a machine that is busy.
 PAGED_WITHIN: Final = 40
@@ -43,18 +39,18 @@ async def test_connection_loop(new_cluster: NewCluster, tmp_path: Path) -> None:
         shopping(server, tmp_path) as buying,
         monitored(tmp_path, [target], CLIENTS) as watch,
     ):
-        async with nightly(server, tmp_path):
-            await buying.served(50)
+        async with job(server, tmp_path):
+            await buying.served(20)
             await watch.quiet(WORTH_OF_FORS)
         assert set(buying.answers) == {200}
-        async with nightly(server, tmp_path, "--leak"):
+        async with job(server, tmp_path, "--leak"):
             fault = time.time()
             await the_job_is_paged(watch, fault)
             await a_ticket_came_before(watch, fault)
             await everything_keeps_coming(watch, server, fault)
             await others_suffer(buying)
             assert terminated(server) > 60
-        await buying.served(50)
+        await buying.served(20)
         await watch.called_off()
         await watch.quiet(3)
     assert len(watch.pager.firing) == 1, await watch.report()
@@ -62,27 +58,20 @@ async def test_connection_loop(new_cluster: NewCluster, tmp_path: Path) -> None:
 
 @asynccontextmanager
 async def shopping(server: Cluster, folder: Path) -> AsyncIterator[Customers]:
-    """Run the shop, with customers in it."""
+    """Run the shop, which opens a connection for each request, with customers in it."""
     dsn = server.dsn(user="app", dbname="shop")
     flags = ("--workers", "2", "--threads", str(THREADS // 2))
     async with (
-        gunicorn(folder, dsn, *flags, conn_max_age=KEPT) as shop,
-        customers(4, lambda: f"{shop.url}/item") as buying,
+        gunicorn(folder, dsn, *flags, conn_max_age=0) as shop,
+        customers(4, lambda: f"{shop.url}/item", pause=0.4) as buying,
     ):
         yield buying
 
 
-@asynccontextmanager
-async def nightly(server: Cluster, folder: Path, *flags: str) -> AsyncIterator[None]:
-    """Run the nightly job."""
-    script = APPLICATIONS / "nightly.py"
-    environ = {
-        "DATABASE": server.dsn(user="celery", dbname="shop"),
-        "APPLICATION_NAME": "nightly: prices",
-    }
-    log, pace = folder / "nightly.log", ("--every", str(EVERY))
-    async with program(log, sys.executable, script, *pace, *flags, environ=environ):
-        yield
+def job(server: Cluster, folder: Path, *flags: str) -> AbstractAsyncContextManager[None]:
+    """Run the nightly job, at its pace."""
+    dsn = server.dsn(user="celery", dbname="shop")
+    return nightly(folder, dsn, "--every", str(EVERY), *flags)
 
 
 async def the_job_is_paged(watch: Monitoring, fault: float) -> None:
@@ -123,7 +112,7 @@ async def everything_keeps_coming(watch: Monitoring, server: Cluster, fault: flo
 
 
 async def others_suffer(buying: Customers) -> None:
-    """See that the shop's customers get errors: it opens a connection anew every minute."""
+    """See that the shop's customers get errors: it opens connections, too."""
 
     async def look() -> bool:
         return buying.answers[500] > 0

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Final
 
 from tests.incidents.customers import customers
-from tests.incidents.monitoring import INTERVAL_SECONDS, Monitoring, monitored
+from tests.incidents.monitoring import INTERVAL_SECONDS, WORTH_OF_FORS, Monitoring, monitored
 from tests.incidents.serving import Shop, gunicorn
 from tests.integration.conftest import NewCluster
 from tests.integration.staging import MONITOR
 
 POOL: Final = 24
 FLOOD: Final = 80  # who ask at the same time, each again and again
-WORTH_OF_FORS: Final = 10  # seconds that a healthy run lasts: five minutes, thirty times as fast
 # `for` 2m is 4 s, and the group waits for one more; the rest is for a machine that is busy.
 PAGED_WITHIN: Final = 20
 # The 1% of a core that all polls of a target may take, thirty times as fast (monitoring.py); and

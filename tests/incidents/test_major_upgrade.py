@@ -12,14 +12,13 @@ from psycopg import sql
 
 from exporter.demo.cluster import Cluster
 from tests.incidents.customers import Customers, customers
-from tests.incidents.monitoring import Monitoring, monitored
+from tests.incidents.monitoring import WORTH_OF_FORS, Monitoring, monitored
 from tests.incidents.serving import gunicorn
 from tests.integration import upgrades
 from tests.integration.conftest import SETTINGS
 from tests.integration.replicas import create_logical_slot, subscription
 from tests.integration.staging import MONITOR, prepare
 
-WORTH_OF_FORS: Final = 10  # seconds that a healthy run lasts: five minutes, thirty times as fast
 # `for` 1m is 2 s, and the group waits for another; the rest is for a machine that is busy.
 PAGED_WITHIN: Final = 15
 MEBIBYTE: Final = 2**20

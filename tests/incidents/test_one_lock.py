@@ -12,7 +12,7 @@ import psycopg
 
 from exporter.demo.cluster import Cluster
 from tests.incidents.customers import Customers, customers
-from tests.incidents.monitoring import Monitoring, monitored
+from tests.incidents.monitoring import WORTH_OF_FORS, Monitoring, monitored
 from tests.incidents.programs import program
 from tests.incidents.runbooks import statement
 from tests.incidents.serving import APPLICATIONS, gunicorn
@@ -20,7 +20,6 @@ from tests.integration.conftest import NewCluster
 from tests.integration.staging import MONITOR
 
 POOL: Final = 8
-WORTH_OF_FORS: Final = 10  # seconds that a healthy run lasts: five minutes, thirty times as fast
 # `for` 1m is 2 s; a victim counts after one poll, Prometheus sees it and evaluates within another
 # second, and the group waits for one more. The rest is for a machine that is busy.
 PAGED_WITHIN: Final = 15

@@ -1,9 +1,8 @@
 """I2 with PgBouncer in between: the same loop takes a pool, and the server's slots stay free."""
 
-import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Final, LiteralString
 
@@ -12,9 +11,8 @@ import psycopg
 from exporter.demo.cluster import Cluster
 from exporter.demo.ports import IPV4
 from tests.incidents.customers import Customers, customers
-from tests.incidents.monitoring import Monitoring, monitored
-from tests.incidents.programs import program
-from tests.incidents.serving import APPLICATIONS, gunicorn
+from tests.incidents.monitoring import WORTH_OF_FORS, Monitoring, monitored
+from tests.incidents.serving import gunicorn, nightly
 from tests.integration.conftest import NewCluster
 from tests.integration.pgbouncer import PgBouncer, pgbouncer
 from tests.integration.staging import MONITOR
@@ -29,7 +27,6 @@ POOLING: Final = {
     "max_client_conn": "400",
 }
 WORKERS, EVERY = 4, 0.29  # of the job, and the seconds from item to item
-WORTH_OF_FORS: Final = 11  # seconds that a healthy run lasts: more than five minutes
 # The job takes the pool in some 3 s; `for` 1m is 2 s; then two evaluations and group_wait (1 s).
 # The rest is for a machine that is busy.
 PAGED_WITHIN: Final = 25
@@ -54,15 +51,15 @@ async def test_pool_saturation(new_cluster: NewCluster, tmp_path: Path) -> None:
             bouncer.target(name="orders-pool", server="orders"),
         ]
         async with monitored(tmp_path, targets, CLIENTS) as watch:
-            async with nightly(bouncer, tmp_path):
+            async with job(bouncer, tmp_path):
                 await buying.served(50)
                 await watch.quiet(WORTH_OF_FORS)
-            async with nightly(bouncer, tmp_path, "--leak"):
+            async with job(bouncer, tmp_path, "--leak"):
                 await the_pool_is_paged(watch, time.time())
                 await the_pool_is_seen(watch)
                 await the_server_is_free(watch, server, buying)
             bouncer.command(CURE)
-            async with nightly(bouncer, tmp_path, "--leak"):
+            async with job(bouncer, tmp_path, "--leak"):
                 await watch.called_off()
                 await watch.quiet(3)
     assert len(watch.pager.firing) == 1, await watch.report()
@@ -79,19 +76,10 @@ async def shopping(server: Cluster, folder: Path) -> AsyncIterator[Customers]:
         yield buying
 
 
-@asynccontextmanager
-async def nightly(bouncer: PgBouncer, folder: Path, *flags: str) -> AsyncIterator[None]:
+def job(bouncer: PgBouncer, folder: Path, *flags: str) -> AbstractAsyncContextManager[None]:
     """Run the nightly job, which connects to the pool."""
-    script = APPLICATIONS / "nightly.py"
-    environ = {
-        "DATABASE": f"postgresql://celery@{IPV4}:{bouncer.port}/shop",
-        "APPLICATION_NAME": "nightly: prices",
-    }
-    pace = ("--threads", str(WORKERS), "--every", str(EVERY))
-    async with program(
-        folder / "nightly.log", sys.executable, script, *pace, *flags, environ=environ
-    ):
-        yield
+    dsn = f"postgresql://celery@{IPV4}:{bouncer.port}/shop"
+    return nightly(folder, dsn, "--threads", str(WORKERS), "--every", str(EVERY), *flags)
 
 
 async def the_pool_is_paged(watch: Monitoring, fault: float) -> None:

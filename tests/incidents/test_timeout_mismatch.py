@@ -17,7 +17,7 @@ import psycopg
 
 from exporter.demo.cluster import Cluster
 from tests.incidents.customers import Customers, customers
-from tests.incidents.monitoring import Monitoring, monitored
+from tests.incidents.monitoring import WORTH_OF_FORS, Monitoring, monitored
 from tests.incidents.runbooks import statement
 from tests.incidents.serving import APPLICATIONS, Shop, celery, gunicorn
 from tests.integration.conftest import NewCluster
@@ -25,7 +25,6 @@ from tests.integration.staging import MONITOR, eventually
 
 WORKERS, THREADS, AT_ONCE = 4, 2, 4
 POOL: Final = WORKERS * THREADS
-WORTH_OF_FORS: Final = 10  # seconds that a healthy run lasts: five minutes, thirty times as fast
 # A query outlives its client after 2 s; two polls, a scrape and an evaluation see it within another
 # 1.2 s; `for` 2m is 4 s; an evaluation and the wait of the group are 1.5 s. The rest is for a
 # machine that is busy.
