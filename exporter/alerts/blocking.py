@@ -118,7 +118,8 @@ max by (job, instance, target, client, usename, application_name, datname) (
             # A session tells the server of its deadlock when it next reports its statistics,
             # which from 15 on may take an idle one minutes.
             expr="""\
-sum by (job, instance, target, datname) (increase(pgconn_database_deadlocks_total[15m])) > 0""",
+sum by (job, instance, target, datname) (increase(pgconn_database_deadlocks_total[15m]))
+  >= @{deadlocks}""",
             summary=(
                 "{{ $labels.datname }} on {{ $labels.target }}: deadlocks within 15 minutes:"
                 ' {{ printf "%.0f" $value }}'

@@ -56,6 +56,7 @@ THRESHOLDS: Final = (
     Threshold("blocked_many", 5, COUNT, "Sessions that wait for a lock."),
     Threshold("lock_wait", 60, SECONDS, "Longest wait for a lock."),
     Threshold("transaction_age", 3600, SECONDS, "Age of a transaction."),
+    Threshold("deadlocks", 5, COUNT, "Deadlocks of a database within 15 minutes."),
     # Which query is slow
     Threshold("slow_query", 30, SECONDS, "Age of a query that nobody blocks."),
     Threshold("statement_factor", 3, Unit.FACTOR, "A statement's mean against a day before."),
