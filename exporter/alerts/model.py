@@ -21,8 +21,8 @@ OWN_LABELS: Final = frozenset(
     {
         *("alertname", JOB, INSTANCE, "target", SERVER, SEVERITY, "client"),
         # What a thing is called, where an alert is about one of several.
-        *("application_name", "collector", "database", "datname", "metric", "queryid", "reason"),
-        *("rule", "setting", "slot_name", "user", "usename"),
+        *("application_name", "collector", "database", "datname", "queryid", "reason", "rule"),
+        *("slot_name", "user", "usename"),
     }
 )
 """All labels that an alert may have: identities, never a number that changes while it fires."""

@@ -1,6 +1,5 @@
 """I5: one session holds a lock, idle in transaction, and everything queues behind it."""
 
-import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -97,7 +96,7 @@ async def victims_are_kept_apart(watch: Monitoring) -> None:
     await watch.until(
         'ALERTS{alertstate="firing", alertname="PostgresClientPoolSaturated", client="api"}', len
     )
-    await asyncio.sleep(3)  # longer than a group waits
+    await watch.quiet(3)  # longer than a group waits
 
 
 async def cured(watch: Monitoring, server: Cluster, buying: Customers) -> None:
