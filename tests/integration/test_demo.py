@@ -119,7 +119,7 @@ def test_shows_what_is_wrong() -> None:
 def test_a_signal_ends_it_cleanly(number: signal.Signals) -> None:
     """Ctrl-C or SIGTERM ends everything, says so, and is no error."""
     with running() as demo:
-        assert len(demo.family) > 20
+        assert len(demo.family) > 10  # its workers are still being started
         demo.process.send_signal(number)
         said, _ = demo.process.communicate()
         assert demo.process.returncode == 0
