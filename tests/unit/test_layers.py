@@ -37,7 +37,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "daemon": _RUNNING | {"web"},
     "demo": _RUNNING | {"web", "daemon"},
     "alerts": set(),  # what a user's Prometheus does: the daemon knows nothing of it
-    "commands": _RUNNING | {"alerts"},
+    "dashboards": {"alerts"},
+    "commands": _RUNNING | {"alerts", "dashboards"},
     "reference": _RUNNING | {"web", "daemon"},
     "signals": set(),
     "cli": _RUNNING | {"web", "daemon", "demo", "commands", "alerts", "memory", "signals"},

@@ -1,5 +1,6 @@
 """Dashboards in Grafana's words: what all of them have, and where their panels stand."""
 
+import json
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -21,7 +22,18 @@ def template(page: Page) -> str:
     """Give a dashboard as JSON, in which `@{NAME}` is a threshold of the alerts."""
     built = _dashboard(page).build()
     built.panels = list(_panels(page))
-    return JSONEncoder(indent=1, ensure_ascii=False).encode(built) + "\n"
+    document = json.loads(JSONEncoder().encode(built))
+    return json.dumps(_visible(document), indent=1, ensure_ascii=False) + "\n"
+
+
+def _visible(document: Any) -> Any:  # noqa: ANN401 - JSON
+    """Leave out where links and annotations stand: the SDK can only hide them in a menu."""
+    if isinstance(document, list):
+        return list(map(_visible, document))
+    if not isinstance(document, dict):
+        return document
+    hidden = ("placement", "inControlsMenu")
+    return {key: _visible(value) for key, value in document.items() if (key, value) != hidden}
 
 
 def _dashboard(page: Page) -> dashboard.Dashboard:
