@@ -24,7 +24,7 @@ test: $(READY) $(PROMETHEUS) $(PGBOUNCER) $(NETWORKS) $(PG_UPGRADE) ## run the u
 	@$(BIN)/pytest --cov --cov-report=term --numprocesses 3 --dist loadfile
 
 unit: $(READY) ## run the unit tests: no server, seconds
-	@$(BIN)/pytest exporter tests/unit
+	@$(BIN)/pytest exporter grafana tests/unit
 
 # All are run, so that one look shows all that is wrong.
 lint: $(READY) ## check style, types, Dockerfile, locks and generated files

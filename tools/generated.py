@@ -15,6 +15,7 @@ DOCUMENTS = {
     "config.schema.json": "exporter.config.schema",
     "docs/alerts.md": "tools.alert_reference",
     "docs/configuration.md": "exporter.config.reference",
+    "docs/dashboards.md": "tools.dashboard_reference",
     "docs/metrics.md": "exporter.reference",
     **{
         f"exporter/dashboards/templates/{uid}.json": f"grafana.src {name}"

@@ -28,7 +28,7 @@ and on ({_SLOT}) max by ({_SLOT}) (delta(pgconn_replication_slot_retained_bytes[
                 "Start the consumer of {{ $labels.slot_name }} again. If there is none any more, in"
                 " psql: SELECT pg_drop_replication_slot('{{ $labels.slot_name }}');"
             ),
-            dashboard=Dashboard.INCIDENT,
+            dashboard=Dashboard.CONNECTIONS,
         ),
         Rule(
             alert="PostgresRestarted",

@@ -97,13 +97,14 @@ def _by_target(expr: str) -> str:
 # Half an hour tells slow growth from noise, but sees a loop that fills the slots within ten
 # minutes only when they are full: hence the short look, too. That both halves rise tells growth
 # from a step, as of a deployment, which a line through it would draw on for ever.
-_FORECAST: Final = f"""\
+FORECAST: Final = f"""\
 (
 {_foreseen("5m", "150s", "@{forecast_soon}")}
   or on (job, instance, target)
 {_foreseen("30m", "15m", "@{forecast_within}")}
 )
 and on (job, instance, target) ({SLOTS_RATIO} > @{{forecast_from}})"""
+"""Seconds until the slots are full, of those that fill up."""
 
 _GROWS_MOST: Final = (
     "{{ with query (printf"
@@ -188,7 +189,7 @@ SLOTS = Group(
         Rule(
             alert="PostgresSlotsExhaustionForecast",
             severity=Severity.WARNING,
-            expr=_FORECAST,
+            expr=FORECAST,
             hold="2m",
             keep="5m",
             summary="{{ $labels.target }}: at this rate the slots are full in"

@@ -40,8 +40,8 @@ def _fill(template: str, options: Options) -> str:
     return filled(numbers, options)
 
 
-OLDEST_GRAFANA: Final = "10.4.0"
-"""Older ones show the same, but were not thought of."""
+OLDEST_GRAFANA: Final = "12.0.0"
+"""Its dashboards have our `schemaVersion`, 42: the last one of the classic model."""
 
 
 def importable(dashboard: Dashboard, options: Options) -> Document:

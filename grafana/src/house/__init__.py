@@ -8,6 +8,7 @@ from grafana.src.house.building import template
 from grafana.src.house.links import Link, to
 from grafana.src.house.model import (
     BLUE,
+    CLEAR,
     GREEN,
     GREY,
     NO,
@@ -31,12 +32,14 @@ from grafana.src.house.model import (
     Timeline,
     TimeSeries,
     Word,
+    Words,
     orange,
     red,
 )
 
 __all__ = [
     "BLUE",
+    "CLEAR",
     "GREEN",
     "GREY",
     "NO",
@@ -61,6 +64,7 @@ __all__ = [
     "TimeSeries",
     "Timeline",
     "Word",
+    "Words",
     "orange",
     "red",
     "template",

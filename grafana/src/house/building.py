@@ -37,7 +37,7 @@ def _visible(document: Any) -> Any:  # noqa: ANN401 - JSON
 
 
 def _dashboard(page: Page) -> dashboard.Dashboard:
-    builder = dashboard.Dashboard(f"PostgreSQL connections / {page.title}").uid(page.uid)
+    builder = dashboard.Dashboard(f"pgconn / {page.title}").uid(page.uid)
     builder.description(page.answers).tags([TAG, "postgresql"]).editable().readonly()
     builder.time(page.since, "now").refresh("30s").timezone("browser")
     builder.tooltip(model.DashboardCursorSync.CROSSHAIR)

@@ -26,16 +26,22 @@ class Link:
     url: str
 
 
-def to(dashboard: Dashboard, *chosen: str, row: bool = False) -> Link:
+def to(dashboard: Dashboard, *chosen: str, row: bool = False, **renamed: str) -> Link:
     """Lead to another dashboard, with variables taken from the labels of what was clicked.
 
-    `row` is for tables, whose labels are fields of the row.
+    `row` is for tables, whose labels are fields of the row. `renamed` are variables and the labels
+    of another name that they are taken from: `target="server"` leads from a PgBouncer to the
+    target behind it, whichever exporter watches that.
 
     >>> to(Dashboard.LOAD, "client").url.partition("?")[0]
     '/d/pgconn-load'
+    >>> "var-target=${__field.labels.server:" in to(Dashboard.LOAD, target="server").url
+    True
     """
     source = "__data.fields" if row else "__field.labels"
-    taken = [f"var-{name}=${{{source}.{name}:percentencode}}" for name in chosen]
-    kept = [f"${{{name}:queryparam}}" for name in CHOSEN if name not in chosen]
+    labels = dict(zip(chosen, chosen, strict=True)) | renamed
+    taken = [f"var-{name}=${{{source}.{label}:percentencode}}" for name, label in labels.items()]
+    elsewhere = {"instance"} if "target" in renamed else set()
+    kept = [f"${{{name}:queryparam}}" for name in CHOSEN if name not in labels.keys() | elsewhere]
     query = "&".join((*kept, *taken, "${__url_time_range}"))
     return Link(TITLES[dashboard], f"/d/{dashboard}?{query}")

@@ -15,6 +15,7 @@ BLUE: Final = "blue"
 PURPLE: Final = "purple"
 YELLOW: Final = "yellow"
 GREY: Final = "#808080"
+CLEAR: Final = "transparent"
 
 NO: Final = 0
 """The value of a metric that is 1 or 0, as a threshold's."""
@@ -46,6 +47,10 @@ class Word:
     colour: str
 
 
+Words = Mapping[int, Word] | Mapping[float, Word] | Mapping[str, Word]
+"""What stands for values, or in a table for labels."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
     """PromQL without the dashboard's selection, which the house adds to every selector.
@@ -60,6 +65,8 @@ class Query:
     """Draw it as what it is compared with."""
     colour: str = ""
     """A colour for all of its series, one of Grafana's palette."""
+    linked: bool = True
+    """Whether the panel's links are for its series too: a total has no client to lead to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +90,14 @@ class Panel:
     steps: tuple[Step, ...] = ()
     base: str = GREEN
     """The colour below all steps."""
-    words: Mapping[float, Word] = field(default_factory=dict)
+    words: Words = field(default_factory=dict)
     empty: str = "None"
     """What stands there where nothing is found."""
     links: tuple[Link, ...] = ()
     """Where a click on a value leads."""
     decimals: int | None = None
+    every: str = ""
+    """The least time between two points, where what feeds it is read less often than scraped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +107,8 @@ class Stat(Panel):
     height: int = 4
     spark: bool = False
     """Draw the course below the number."""
+    named: bool = False
+    """Say whose the number is even where there is only one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,11 +154,15 @@ class Column:
     width: int | None = None
     """In pixels; None takes what is left."""
     steps: tuple[Step, ...] = ()
-    words: Mapping[float, Word] = field(default_factory=dict)
+    base: str = GREEN
+    """The colour below all steps."""
+    words: Words = field(default_factory=dict)
     links: tuple[Link, ...] = ()
     decimals: int | None = None
     bar: bool = False
     """Draw the value as a bar."""
+    top: float | None = None
+    """The value of a full bar; None takes the highest of all columns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

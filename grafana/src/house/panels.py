@@ -1,7 +1,7 @@
 """Panels in Grafana's words."""
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from functools import singledispatch
 from string import ascii_uppercase
 from typing import Any, Final, Protocol, Self, TypeVar, cast
@@ -27,7 +27,6 @@ from grafana_foundation_sdk.models import text as markup
 
 from grafana.src.house.links import Link
 from grafana.src.house.model import (
-    GREEN,
     BarGauge,
     Column,
     Heatmap,
@@ -40,7 +39,7 @@ from grafana.src.house.model import (
     Text,
     Timeline,
     TimeSeries,
-    Word,
+    Words,
 )
 from grafana.src.house.selecting import selecting
 
@@ -59,6 +58,7 @@ class _Common(Protocol):
     def mappings(self, mappings: list[model.ValueMapping]) -> Self: ...
     def data_links(self, links: list[Builder[model.DashboardLink]]) -> Self: ...
     def decimals(self, decimals: float) -> Self: ...
+    def interval(self, interval: str) -> Self: ...
     def build(self) -> model.Panel: ...
 
 
@@ -115,6 +115,8 @@ def _dress(builder: Dressed, panel: Panel) -> Dressed:
         builder.data_links(list(map(_link, panel.links)))
     if panel.decimals is not None:
         builder.decimals(panel.decimals)
+    if panel.every:
+        builder.interval(panel.every)
     return builder
 
 
@@ -129,12 +131,15 @@ def _number(value: str | float) -> float:
     return cast("float", f"@{{{value}}}") if isinstance(value, str) else value
 
 
-def _mapping(said: Mapping[float, Word]) -> model.ValueMap:
-    results = {
-        f"{value:g}": model.ValueMappingResult(text=word.text, color=word.colour, index=place)
-        for place, (value, word) in enumerate(said.items())
-    }
-    return model.ValueMap(options=results)
+def _mapping(said: Words) -> model.ValueMap:
+    return model.ValueMap(
+        options={
+            value if isinstance(value, str) else f"{value:g}": model.ValueMappingResult(
+                text=word.text, color=word.colour, index=place
+            )
+            for place, (value, word) in enumerate(said.items())
+        }
+    )
 
 
 def _link(link: Link) -> dashboard.DashboardLink:
@@ -173,7 +178,8 @@ def _stat(panel: Stat, page: Page) -> model.Panel:  # noqa: ARG001 - as all
     builder.color_mode(words.BigValueColorMode.BACKGROUND)
     graph = words.BigValueGraphMode.AREA if panel.spark else words.BigValueGraphMode.NONE
     builder.graph_mode(graph).justify_mode(words.BigValueJustifyMode.AUTO)
-    builder.text_mode(words.BigValueTextMode.AUTO).wide_layout(wide_layout=True)
+    named = words.BigValueTextMode.VALUE_AND_NAME if panel.named else words.BigValueTextMode.AUTO
+    builder.text_mode(named).wide_layout(wide_layout=True)
     return builder.build()
 
 
@@ -191,7 +197,7 @@ def _bars(panel: BarGauge, page: Page) -> model.Panel:  # noqa: ARG001 - as all
 @_build.register
 def _lines(panel: TimeSeries, page: Page) -> model.Panel:  # noqa: ARG001 - as all
     builder = _dress(timeseries.Panel(), panel).legend(_legend(wide=panel.wide_legend))
-    builder.color_scheme(_colour(model.FieldColorModeId.PALETTE_CLASSIC_BY_NAME))
+    builder.color_scheme(_colour(model.FieldColorModeId.PALETTE_CLASSIC))
     builder.tooltip(
         common.VizTooltipOptions()
         .mode(words.TooltipDisplayMode.MULTI)
@@ -226,6 +232,8 @@ def _override_queries(
                 _property("custom.fillOpacity", 0),
                 _property("custom.stacking", {"mode": "none", "group": letter}),
             ]
+        if not query.linked:
+            properties.append(_property("links", []))
         if properties:
             override(letter, properties)
 
@@ -324,11 +332,13 @@ def _column(column: Column) -> Iterator[model.DynamicConfigValue]:
     if column.links:
         links = [{"title": link.title, "url": link.url} for link in column.links]
         yield _property("links", links)
-    yield _property("thresholds", _thresholds(column.steps, GREEN).build())
+    yield _property("thresholds", _thresholds(column.steps, column.base).build())
     if column.bar:
         yield _property(
             "custom.cellOptions", {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}
         )
         yield _property("min", 0)
+        if column.top is not None:
+            yield _property("max", column.top)
     elif column.steps or column.words:
         yield _property("custom.cellOptions", {"type": "color-background", "mode": "basic"})

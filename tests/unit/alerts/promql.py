@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import promql_parser as promql
 
+from exporter.alerts.model import OWN_LABELS
 from exporter.exposition import Kind
 from exporter.reference import entries
 
@@ -21,6 +22,7 @@ MEASURED: Final = {"deriv", "predict_linear", "delta", "idelta"}
 SETS: Final = {"and", "or", "unless"}
 COMPARED: Final = {">", ">=", "<", "<=", "==", "!="}
 PICKED: Final = {"topk", "bottomk"}
+SELECTING: Final = (promql.MatchOp.Equal, promql.MatchOp.Re)
 
 # One series a target, whatever its further labels say.
 INFORMS: Final = {
@@ -58,7 +60,11 @@ class TrapError(Exception):
 
 
 def _declared() -> Iterator[tuple[str, Declared]]:
-    yield "up", Declared(SCRAPED, counter=False)
+    for name in ("up", "scrape_duration_seconds", "scrape_samples_scraped"):
+        yield name, Declared(SCRAPED, counter=False)
+    yield "ALERTS", Declared(OWN_LABELS | {"alertstate"}, counter=False)
+    yield "ALERTS_FOR_STATE", Declared(OWN_LABELS, counter=False)
+    yield "ALERTS_FOR_STATE", Declared(OWN_LABELS, counter=False)
     for entry in entries():
         metric, labels = entry.metric, SCRAPED | frozenset(entry.labels)
         counter = metric.kind in {Kind.COUNTER, Kind.HISTOGRAM, Kind.SUMMARY}
@@ -125,7 +131,7 @@ def _selected(node: promql.VectorSelector) -> Labels:
         raise TrapError("only VictoriaMetrics knows `or` between matchers")
     _insist({matcher.name for matcher in matchers}, labels, node)
     fixed = {each.name for each in matchers if each.op == promql.MatchOp.Equal}
-    if "job" not in fixed:
+    if not any(each.name == "job" and each.op in SELECTING for each in matchers):
         raise TrapError(f"{node.name} is taken from any job")
     return Labels(labels, INFORMS.get(node.name or "", labels) - fixed)
 
@@ -167,6 +173,9 @@ def _called(node: promql.Call) -> Labels | None:
         return Labels(_equalled(node.args[0]), frozenset())
     if name == "label_replace":
         _insist({node.args[3].val}, found.names, node.args[0])
+        return Labels(found.names | {node.args[1].val}, found.key)
+    if name == "label_join":
+        _insist({each.val for each in node.args[3:]}, found.names, node.args[0])
         return Labels(found.names | {node.args[1].val}, found.key)
     if name == "histogram_quantile":
         return Labels(found.names - {"le"}, found.key - {"le"})
@@ -249,8 +258,9 @@ def _is_positive(node: Any) -> bool:  # noqa: ANN401 - as the parser types it
             return _is_positive(node.expr)
         case promql.AggregateExpr():
             return str(node.op) in {"sum", "min", "max", "avg", *PICKED} and _is_positive(node.expr)
-        case promql.Call() if node.func.name.startswith("label_"):
-            return _is_positive(node.args[0])
+        case promql.Call():
+            deciding = {"label_replace": 0, "label_join": 0, "clamp_min": 1}.get(node.func.name)
+            return deciding is not None and _is_positive(node.args[deciding])
         case promql.BinaryExpr():
             return _is_positive_result(node)
     return False

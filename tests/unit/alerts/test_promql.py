@@ -37,6 +37,9 @@ ON = "on (job, instance, target)"
         ('predict_linear(pgconn_connections_opened_total{job="x"}[5m], 60)', "which is a counter"),
         (f"rate((sum by (job) ({OPENED}))[5m:15s])", "in which a restart cannot be told"),
         ('label_replace(up{job="x"}, "a", "$1", "target", "(.*)")', "target is no label of"),
+        ('label_join(up{job="x"}, "a", ":", "job", "target")', "target is no label of"),
+        (f"{USED} / {ON} clamp_min({USABLE}, 0)", "which may be 0"),
+        ('pgconn_up{job!="x"} == 0', "pgconn_up is taken from any job"),
         ("1 + 1", "is a number"),
     ],
 )
@@ -86,6 +89,10 @@ def test_traps(expression: str, message: str) -> None:
         (f"{HELD} or {ON} {USED}", "client instance job target", "client instance target"),
         (f"sum by (job, client) (increase({OPENED}[2m]))", "client job", "client job"),
         (f"{OPENED} unless {OPENED} offset 2m", "client instance job target", None),
+        ('label_join(up{job="x"}, "at", ":", "job", "instance")', "at instance job", "instance"),
+        (f"{USED} / {ON} clamp_min({USABLE}, 1)", "instance job target", None),
+        ('min(pgconn_up{job=~"$job"}) by (job)', "job", "job"),
+        ('pgconn_up{job=~"$job"} == 0', "instance job target", "instance job target"),
         ('label_replace(up{job="x"}, "at", "$1", "instance", "(.*)")', "at instance job", None),
     ],
 )
