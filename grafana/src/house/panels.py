@@ -43,6 +43,9 @@ from grafana.src.house.model import (
 )
 from grafana.src.house.selecting import selecting
 
+# Where all is 0, Grafana would draw these against 100.
+_COUNTED: Final = {"short", "cps", "reqps", "ops"}
+
 SOURCE: Final = words.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
 
@@ -210,6 +213,8 @@ def _lines(panel: TimeSeries, page: Page) -> model.Panel:  # noqa: ARG001 - as a
     if panel.steps:
         dashed = common.GraphThresholdsStyleConfig().mode(words.GraphThresholdsStyleMode.DASHED)
         builder.thresholds_style(dashed)
+    if panel.unit in _COUNTED:
+        builder.axis_soft_max(1)
     if panel.bottom is not None:
         builder.min(panel.bottom)
     if panel.top is not None:

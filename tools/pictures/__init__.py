@@ -1,0 +1,1 @@
+"""Pictures of Grafana dashboards with live data, where Grafana itself cannot be installed."""
