@@ -12,7 +12,7 @@ UPGRADE ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test unit lint types format generate check-generated incidents test-matrix bench soak lock clean
+.PHONY: help demo test unit lint types format generate check-generated incidents pictures test-matrix bench soak lock clean
 
 help: ## tell what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,11 @@ check-generated: $(READY) ## fail where a generated file is stale
 
 incidents: $(READY) $(PROMETHEUS) $(PGBOUNCER) $(PG_UPGRADE) ## replay the incidents, from the fault to the page to the cure
 	@$(BIN)/pytest tests/incidents --numprocesses 4 --dist loadfile
+
+pictures: $(READY) $(PROMETHEUS) $(PGBOUNCER) $(PG_UPGRADE) ## replay them, and save what the dashboards show (installs Chromium)
+	@$(BIN)/python -m tools.pictures.page
+	@PGCONN_PICTURES=docs/images $(BIN)/pytest tests/incidents --numprocesses 2 --dist loadfile
+	@$(BIN)/python -m tools.generated
 
 test-matrix: $(READY) $(PROMETHEUS) $(PGBOUNCER) $(NETWORKS) ## run the integration tests on each PostgreSQL (POSTGRES="13 18": on these)
 	@$(BIN)/python -m tools.matrix $(POSTGRES)

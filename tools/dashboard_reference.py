@@ -36,8 +36,8 @@ $ pgconn-exporter export dashboards --as import --only incident > incident.json
 
 1. **Provisioning**: copy `grafana/dashboards` to where
    `grafana/provisioning/dashboards/pgconn-exporter.yaml` says (`--path`), and that file into
-   Grafana's own `provisioning/dashboards`. A Grafana that has no Prometheus as data source yet takes
-   `grafana/provisioning/datasources/prometheus.yaml`, too (`--datasource-url`).
+   Grafana's own `provisioning/dashboards`. A Grafana that has no Prometheus as data source yet
+   takes `grafana/provisioning/datasources/prometheus.yaml`, too (`--datasource-url`).
 2. **ConfigMaps**: the sidecar of Grafana's Helm chart finds them by the label `grafana_dashboard`;
    with `--metadata-label` by another.
 3. **Import**: Dashboards, New, Import takes the files of `--as import`.

@@ -24,8 +24,7 @@ DOCUMENTS = {
     "grafana/alerts/alertmanager.yaml": "exporter export alertmanager",
     "grafana/alerts/pgconn.rules.yaml": "exporter export alerts",
 }
-GRAFANA = ROOT / "grafana"
-OWNED = ("dashboards", "provisioning")  # folders in it where nothing else may lie
+OWNED = ("dashboards", "provisioning")  # folders of grafana/ where nothing else may lie
 
 
 def documents() -> Iterator[tuple[Path, str | None]]:
@@ -33,8 +32,9 @@ def documents() -> Iterator[tuple[Path, str | None]]:
     for name, module in DOCUMENTS.items():
         yield ROOT / name, output(sys.executable, "-m", *module.split(), cwd=ROOT)
     # The dashboards last, since they come from the templates.
-    made = {GRAFANA / name: text for name, text in dashboard_files(Wanted())}
-    there = {file for folder in OWNED for file in _files(GRAFANA / folder)}
+    grafana = ROOT / "grafana"
+    made = {grafana / name: text for name, text in dashboard_files(Wanted())}
+    there = {file for folder in OWNED for file in _files(grafana / folder)}
     for file in sorted(made.keys() | there):
         yield file, made.get(file)
 
@@ -48,15 +48,15 @@ def main(*, check: bool) -> int:
     stale = 0
     for file, document in documents():
         name = file.relative_to(ROOT)
-        if document is None and not check:
-            print(f"removing {name}")
-            file.unlink()
         if file.exists() and file.read_text(encoding="utf-8") == document:
             continue
         if check:
             print(f"{name} is stale: run `make generate`")
             stale += 1
-        elif document is not None:
+        elif document is None:
+            print(f"removing {name}")
+            file.unlink()
+        else:
             print(f"writing {name}")
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(document, encoding="utf-8")

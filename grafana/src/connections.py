@@ -468,7 +468,6 @@ _SATURATION: Final = TimeSeries(
     width=12,
     steps=(red("pool_saturated"),),
     links=(to(Dashboard.LOAD, "target", "client"), to(Dashboard.BLOCKING, "target", "client")),
-    decimals=0,
     empty="No client has a pool_size",
 )
 
@@ -536,7 +535,6 @@ max by (target) (
     width=12,
     steps=(orange("peak_high"),),
     top=1,
-    decimals=0,
     empty="Unknown",
 )
 

@@ -43,11 +43,25 @@ def test_stale_documents_are_told_then_written(
     (tmp_path / "printing.py").write_text("print('now')")
     monkeypatch.setattr(generated, "ROOT", tmp_path)
     monkeypatch.setattr(generated, "DOCUMENTS", {"docs/a.md": "printing"})
-    assert generated.main(check=True) == 1
-    assert "docs/a.md is stale" in capsys.readouterr().out
+    assert generated.main(check=True) > 1
+    told = capsys.readouterr().out
+    assert "docs/a.md is stale" in told
+    assert "grafana/dashboards/pgconn-incident.json is stale" in told
     assert generated.main(check=False) == 0
     assert generated.main(check=True) == 0
     assert (tmp_path / "docs/a.md").read_text() == "now\n"
+
+
+def test_what_is_generated_no_more_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dashboard that is written no more is stale, and goes."""
+    monkeypatch.setattr(generated, "ROOT", tmp_path)
+    monkeypatch.setattr(generated, "DOCUMENTS", {})
+    assert generated.main(check=False) == 0
+    old = tmp_path / "grafana" / "dashboards" / "pgconn-old.json"
+    old.write_text("{}")
+    assert generated.main(check=True) == 1
+    assert generated.main(check=False) == 0
+    assert not old.exists()
 
 
 def test_a_server_of_no_known_build_is_refused() -> None:

@@ -169,9 +169,8 @@ class Column:
 class Table(Panel):
     """What is true now, a row for each set of labels.
 
-    All queries have to give the same labels, and all rows: Grafana calls the value of the only
-    query that gave something `Value`, and the columns of the others are gone. What gives less is
-    completed by `or ... * 0`.
+    All queries have to give the same labels, by which their rows become one, and all rows, or
+    cells stay empty: what gives less is completed by `or ... * 0`.
     """
 
     columns: tuple[Column, ...]
