@@ -1,7 +1,8 @@
-"""Rules and routes in which a minute takes two seconds: intervals are shortened, facts are not."""
+"""What is shipped, where a minute takes two seconds: intervals are shortened, facts are not."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any, Final
 
@@ -30,8 +31,35 @@ def faster(group: Group) -> Group:
 
 
 def _rule(rule: Rule) -> Rule:
-    expr = _WINDOW.sub(lambda found: shortened(found[0]), rule.expr)
-    return replace(rule, expr=expr, hold=shortened(rule.hold), keep=shortened(rule.keep))
+    hold, keep = shortened(rule.hold), shortened(rule.keep)
+    return replace(rule, expr=faster_expr(rule.expr), hold=hold, keep=keep)
+
+
+def faster_expr(expr: str) -> str:
+    """Shorten the durations of an expression.
+
+    >>> faster_expr("rate(x[5m]) > max_over_time(y[1h:1m] offset 1d)")
+    'rate(x[10s]) > max_over_time(y[2m:2s] offset 48m)'
+    """
+    return _WINDOW.sub(lambda found: shortened(found[0]), expr)
+
+
+def faster_dashboard(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Shorten the durations of a dashboard of Grafana: in expressions, and between two points."""
+    faster = deepcopy(dict(document))
+    for panel in faster["panels"]:
+        if "interval" in panel:
+            panel["interval"] = shortened(panel["interval"])
+    for target in _targets(faster):
+        target["expr"] = faster_expr(target["expr"])
+    return faster
+
+
+def _targets(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for panel in document["panels"]:
+        yield from panel.get("targets", ())
+    for annotation in document["annotations"].get("list", ()):
+        yield from filter(None, [annotation.get("target")])
 
 
 def faster_thresholds(**tuned: float) -> Values:

@@ -5,13 +5,14 @@ All real, with the rules, routes and inhibition as they are shipped, but faster.
 
 import asyncio
 import json
+import os
 import signal
 import sys
 import time
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,12 +21,17 @@ import yaml
 
 from exporter.alerts import GROUPS
 from exporter.alerts.alertmanager import fragment
+from exporter.alerts.model import Dashboard
 from exporter.alerts.rendering import Options, rule_file
 from exporter.demo.ports import free_port
+from tests.dashboards.panels import Shown
 from tests.incidents.alerting import alertmanager, completed
+from tests.incidents.dashboards import Source, faster_dashboards
 from tests.incidents.faster import faster, faster_route, faster_thresholds
+from tests.incidents.pictures import draw
 from tests.incidents.programs import answering, program
 from tests.incidents.receiving import Inbox, Labels, Notification, Receivers, receivers
+from tests.incidents.shown import SHOWN, SINCE_14, seen
 from tests.integration.processes import TOOLS
 from tests.integration.staging import eventually
 
@@ -70,6 +76,13 @@ class Monitoring:
     inboxes: Receivers
     daemon: Process
     config: Path
+    dashboards: Mapping[Dashboard, Shown]
+    since: float = field(default_factory=time.time)
+
+    @property
+    def source(self) -> Source:
+        """Return Prometheus as the dashboards' data source."""
+        return Source(self.session, self.prometheus, INTERVAL_SECONDS)
 
     @property
     def pager(self) -> Inbox:
@@ -116,6 +129,24 @@ class Monitoring:
         times = {"start": str(since), "end": str(time.time()), "step": "100ms"}
         found = (await self._ask("query_range", query=promql, **times))["result"]
         return min((float(each["values"][0][0]) for each in found), default=None)
+
+    async def shows(self, incident: str, patience: float = 10) -> None:
+        """See that the dashboards show an incident that is fully on (shown.py says where)."""
+        servers = await self.until("pgconn_server_info", len)
+        old = any(each.labels["version"].startswith("13.") for each in servers)
+        chosen = []
+        for uid, unseen in SHOWN[incident].items():
+            asking = self.dashboards[uid].asking()
+            untold = SINCE_14.get(uid, ()) if old else ()
+            panels = [asking[title] for title in seen(asking, unseen + untold)]
+            chosen.append((self.dashboards[uid], panels))
+        await self.source.shows(chosen, patience)
+
+    async def draws(self, incident: str, *dashboards: Dashboard) -> None:
+        """Draw dashboards as they are now into the folder PGCONN_PICTURES, if there is one."""
+        if folder := os.environ.get("PGCONN_PICTURES"):
+            shown = [self.dashboards[uid] for uid in dashboards]
+            await draw(self.source, shown, incident, Path(folder), time.time() - self.since)
 
     async def quiet(self, seconds: float) -> None:
         """See that for so long nobody is called, no ticket is opened, and every rule works."""
@@ -226,9 +257,14 @@ async def monitored(
             alertmanager(folder, urls["alertmanager"]),
             _prometheus_runs(folder, urls["prometheus"]),
         ):
-            config_file = folder / "config.yaml"
             yield Monitoring(
-                session, urls["prometheus"], urls["exporter"], inboxes, daemon, config_file
+                session,
+                urls["prometheus"],
+                urls["exporter"],
+                inboxes,
+                daemon,
+                folder / "config.yaml",
+                faster_dashboards(options),
             )
 
 

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from exporter.alerts.model import Dashboard
 from exporter.demo.ports import IPV4
 from tests.incidents.customers import Customers, bursts, customers
 from tests.incidents.monitoring import WORTH_OF_FORS, Monitoring, monitored
@@ -121,6 +122,8 @@ async def the_client_is_paged(watch: Monitoring, shop: Shop) -> None:
     async with shopping(shop, GROWN) as coming:
         page = await watch.paged(PAGED_WITHIN + 10)
         assert coming.answers[500], coming.answers
+        await watch.shows("burst-of-refusals")
+        await watch.draws("burst-of-refusals", Dashboard.INCIDENT, Dashboard.CONNECTIONS)
     assert page.at - fault < PAGED_WITHIN
     assert page.names == {PAGE}, await watch.report()
     assert page.values("client") == {"api"}

@@ -8,6 +8,7 @@ from typing import Final
 
 import psycopg
 
+from exporter.alerts.model import Dashboard
 from exporter.demo.cluster import Cluster
 from tests.incidents.customers import Customers, customers
 from tests.incidents.monitoring import WORTH_OF_FORS, Monitoring, monitored
@@ -49,6 +50,8 @@ async def test_connection_loop(new_cluster: NewCluster, tmp_path: Path) -> None:
             await a_ticket_came_before(watch, fault)
             await everything_keeps_coming(watch, server, fault)
             await others_suffer(buying)
+            await watch.shows("connection-loop")
+            await watch.draws("connection-loop", Dashboard.INCIDENT, Dashboard.CONNECTIONS)
             assert terminated(server) > 60
         await buying.served(20)
         await watch.called_off()

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from exporter.alerts.model import Dashboard
 from tests.incidents.customers import customers
 from tests.incidents.monitoring import INTERVAL_SECONDS, WORTH_OF_FORS, Monitoring, monitored
 from tests.incidents.serving import Shop, gunicorn
@@ -44,6 +45,8 @@ async def test_flood(new_cluster: NewCluster, tmp_path: Path) -> None:
             await the_flooded_are_paged(watch, fault)
             await the_flood_is_seen(watch)
             await the_exporter_keeps_calm(watch, fault)
+            await watch.shows("flood")
+            await watch.draws("flood", Dashboard.INCIDENT, Dashboard.LOAD)
         await regulars.served(5)
         await watch.called_off()
         assert len(watch.pager.firing) == 1, await watch.report()

@@ -15,6 +15,7 @@ from typing import Final
 import psutil
 import pytest
 
+from exporter.alerts.model import Dashboard
 from exporter.demo.cluster import Cluster
 from tests.incidents.customers import Customers, customers
 from tests.incidents.monitoring import Monitoring, monitored
@@ -52,6 +53,8 @@ async def test_killed_workers(new_cluster: NewCluster, tmp_path: Path) -> None:
         async with killing(shop):
             await the_ticket_comes_first(watch, time.time())
             await the_client_is_seen(watch)
+            await watch.shows("killed-workers")
+            await watch.draws("killed-workers", Dashboard.CONNECTIONS)
         await buying.served(50)
         await watch.all_resolved()
         await nothing_is_left(watch)

@@ -10,6 +10,7 @@ from typing import Final, LiteralString
 import psycopg
 from psycopg import sql
 
+from exporter.alerts.model import Dashboard
 from exporter.demo.cluster import Cluster
 from tests.incidents.customers import Customers, customers
 from tests.incidents.monitoring import WORTH_OF_FORS, Monitoring, monitored
@@ -109,6 +110,8 @@ async def the_consumer_is_missed(
         writing.cancel()
     mine = [each for each in ticket.alerts if "slot_name" in each]
     assert {(each["target"], each["slot_name"]) for each in mine} == {("orders", slot)}
+    await watch.shows("major-upgrade")
+    await watch.draws("major-upgrade", Dashboard.CONNECTIONS)
     await asyncio.to_thread(alter_subscription, consumer, slot, "ENABLE")
     await watch.until(f'pgconn_replication_slot_active{{slot_name="{slot}"}} == 1', len)
     await watch.all_resolved()

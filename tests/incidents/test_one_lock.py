@@ -9,6 +9,7 @@ from typing import Final
 
 import psycopg
 
+from exporter.alerts.model import Dashboard
 from exporter.demo.cluster import Cluster
 from tests.incidents.customers import Customers, customers
 from tests.incidents.monitoring import WORTH_OF_FORS, Monitoring, monitored
@@ -42,6 +43,8 @@ async def test_one_lock(new_cluster: NewCluster, tmp_path: Path) -> None:
             fault = time.time()
             await the_holder_is_paged(watch, fault)
             await victims_are_kept_apart(watch)
+            await watch.shows("one-lock")
+            await watch.draws("one-lock", Dashboard.INCIDENT, Dashboard.BLOCKING)
             await cured(watch, server, buying)
     assert len(watch.pager.firing) == 1, await watch.report()
 

@@ -8,6 +8,7 @@ from typing import Final, LiteralString
 
 import psycopg
 
+from exporter.alerts.model import Dashboard
 from exporter.demo.cluster import Cluster
 from exporter.demo.ports import IPV4
 from tests.incidents.customers import Customers, customers
@@ -58,6 +59,8 @@ async def test_pool_saturation(new_cluster: NewCluster, tmp_path: Path) -> None:
                 await the_pool_is_paged(watch, time.time())
                 await the_pool_is_seen(watch)
                 await the_server_is_free(watch, server, buying)
+                await watch.shows("pool-saturation")
+                await watch.draws("pool-saturation", Dashboard.INCIDENT, Dashboard.PGBOUNCER)
             bouncer.command(CURE)
             async with job(bouncer, tmp_path, "--leak"):
                 await watch.called_off()

@@ -15,6 +15,7 @@ from typing import Final, LiteralString
 
 import psycopg
 
+from exporter.alerts.model import Dashboard
 from exporter.demo.cluster import Cluster
 from tests.incidents.customers import Customers, customers
 from tests.incidents.monitoring import WORTH_OF_FORS, Monitoring, monitored
@@ -69,6 +70,10 @@ async def test_timeout_mismatch(new_cluster: NewCluster, tmp_path: Path) -> None
         async with reporting(api):
             await the_client_is_paged(watch, time.time())
             await only_the_pool_is_full(watch)
+            await watch.shows("timeout-mismatch")
+            await watch.draws(
+                "timeout-mismatch", Dashboard.INCIDENT, Dashboard.LOAD, Dashboard.EXPORTER
+            )
             await deploy(server, api, CURE)
             await watch.all_resolved()
             await nothing_is_left(watch)

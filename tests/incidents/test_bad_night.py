@@ -1,0 +1,92 @@
+"""Everything at once, also what happens in no other incident: no panel of a dashboard is empty."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, LiteralString
+
+from exporter.demo.ports import IPV4, free_port
+from tests.incidents.monitoring import monitored
+from tests.integration.conftest import NewCluster
+from tests.integration.pgbouncer import pgbouncer
+from tests.integration.staging import MONITOR, UNPRIVILEGED, Client, Session, Stage
+
+CLIENTS: Final[Sequence[Mapping[str, object]]] = [
+    {"name": "api", "match": {"application_name": "gunicorn*"}, "pool_size": 4},
+    {"name": "celery", "match": {"usename": "celery"}, "pool_size": 20},
+    {"name": "reports", "match": {"usename": "reports"}, "request_timeout": "1s", "pool_size": 2},
+    {"name": "deploy", "match": {"usename": "deploy"}},
+]
+REPORTS: Final = Client("reports", "nightly")
+CELERY: Final = Client("celery", "celery")
+SHOP: Final = Client("app", "gunicorn: shop")
+SHOPS: Final = 12  # more of them than a target with the least limit tells apart
+
+LIMITS: LiteralString = (
+    "ALTER ROLE app CONNECTION LIMIT 50; ALTER DATABASE shop CONNECTION LIMIT 60"
+)
+SLOT: LiteralString = "SELECT pg_create_physical_replication_slot('standby', true)"
+OTHER_ROW: LiteralString = "UPDATE stock SET quantity = quantity - 1 WHERE id = 2"
+
+
+async def test_bad_night(new_cluster: NewCluster, tmp_path: Path) -> None:
+    """All panels show something, and all of their columns, where there is something to be shown."""
+    server = new_cluster()
+    gone = f"postgresql://{MONITOR}@{IPV4}:{free_port()}/postgres"
+    async with Stage(server) as stage, pgbouncer(server) as bouncer:
+        targets: list[Mapping[str, object]] = [
+            {"name": "orders", "dsn": server.dsn(user=MONITOR), "slow_query_after": "1s"},
+            {"name": "many", "dsn": server.dsn(user=MONITOR), "max_series": 10},
+            {"name": "limited", "dsn": server.dsn(user=UNPRIVILEGED)},
+            {"name": "gone", "dsn": gone},
+            bouncer.target(name="orders-pool", server="orders"),
+        ]
+        await stage.execute(LIMITS)
+        await stage.execute(SLOT)
+        bouncer.command("PAUSE orders")
+        await crowd(stage)
+        await locks(stage)
+        async with (
+            shopping(stage.connect),
+            shopping(bouncer.connect),
+            monitored(tmp_path, targets, CLIENTS) as watch,
+        ):
+            await watch.shows("bad-night", 30)
+
+
+async def crowd(stage: Stage) -> None:
+    """Open what is idle, in and out of transactions, of many applications."""
+    await stage.open(CELERY, count=5)
+    await stage.open(CELERY, "idle in transaction (aborted)")
+    for number in range(SHOPS):
+        await stage.open(Client("app", f"gunicorn: shop {number}"))
+
+
+async def locks(stage: Stage) -> None:
+    """Let one session hold a lock idle and another at work; both have victims."""
+    await stage.pile_up()
+    [busy] = await stage.open(REPORTS, "idle in transaction", query=OTHER_ROW)
+    busy.begin("SELECT pg_sleep(3600)")  # which its client does not wait for
+    victim = await stage.connect(CELERY)
+    victim.begin(OTHER_ROW)
+    await stage.waits_for_lock([victim])
+
+
+@asynccontextmanager
+async def shopping(connect: Callable[[Client], Awaitable[Session]]) -> AsyncIterator[None]:
+    """Let somebody log in, look something up, and leave, again and again."""
+
+    async def shop() -> None:
+        while True:
+            session = await connect(SHOP)
+            await session.run("SELECT quantity, pg_sleep(0.01) FROM stock WHERE id = 3")
+            await session.close()
+
+    task = asyncio.create_task(shop())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+    assert task.cancelled()
