@@ -39,6 +39,12 @@ TIMEOUT_MISMATCH = gauge(
     " that the client logs in with; 0 where it was checked and does. As of the last poll.",
     ["client", "rule"],
 )
+CLIENT_TIMEOUT = gauge(
+    "pgconn_client_timeout_seconds",
+    "What a client does by itself, as the configuration tells it: request_timeout and idle_timeout,"
+    " where it has them. The server's timeouts have to fit these.",
+    ["client", "setting"],
+)
 
 # Not a time, but needed to tell one.
 NOT_EXPORTED: Final = "tcp_keepalives_count"
@@ -47,7 +53,7 @@ NOT_EXPORTED: Final = "tcp_keepalives_count"
 class Timeouts(Collector[Configuration]):
     """Tell the timeouts that new sessions get, and the rules that they break."""
 
-    metrics = (TIMEOUT, DEAD_CLIENT_DETECTION, TIMEOUT_MISMATCH)
+    metrics = (TIMEOUT, DEAD_CLIENT_DETECTION, TIMEOUT_MISMATCH, CLIENT_TIMEOUT)
 
     def __init__(self, options: Options, logins: Logins) -> None:
         super().__init__(options)
@@ -64,6 +70,7 @@ class Timeouts(Collector[Configuration]):
             if seconds is not None:
                 yield Sample(DEAD_CLIENT_DETECTION, (session,), seconds)
         yield from self._mismatches(effective)
+        yield from self._by_themselves()
 
     def _mismatches(self, effective: Effective) -> Iterator[Sample]:
         for group in self.options.groups:
@@ -73,6 +80,15 @@ class Timeouts(Collector[Configuration]):
                 broken = any_broken(rule(effective, patience, login) for login in logins)
                 if broken is not None:
                     yield Sample(TIMEOUT_MISMATCH, (group.name, name), int(broken))
+
+    def _by_themselves(self) -> Iterator[Sample]:
+        own = {
+            "request_timeout": self.options.request_timeouts,
+            "idle_timeout": self.options.idle_timeouts,
+        }
+        for setting, by_client in own.items():
+            for client, seconds in by_client.items():
+                yield Sample(CLIENT_TIMEOUT, (client, setting), seconds)
 
     def _patience(self, client: str) -> Patience:
         return Patience(

@@ -108,7 +108,8 @@ A server cannot know when its clients give up, so `clients` says it:
 - `idle_timeout` (`CONN_MAX_AGE`, `pool_recycle`): a connection that is idle for longer is orphaned
   (`idle_too_long`), since its pool would have closed it.
 - `pool_size`: more connections than this cannot all be in the pools. It is exported, beside the
-  client's connections, as `pgconn_client_pool_size`.
+  client's connections, as `pgconn_client_pool_size`; the two timeouts are, as
+  `pgconn_client_timeout_seconds`.
 
 The server's timeouts are compared with them. `pgconn_timeout_mismatch` has each `rule` for each
 client: 1 where it is broken for a role and database that the client logged in with within the last

@@ -402,7 +402,8 @@ _MISMATCHES: Final = Table(
     meaning="Dead clients stay: the server keeps sessions of a vanished client too long. Statement"
     " after request: it runs on when nobody waits for its answer. Transaction left open: nothing"
     " ends it, and its locks stay. Idle in the pool: the server cuts off connections that the pool"
-    " still trusts. A dash: the configuration tells too little of the client.",
+    " still trusts. Beside them what the client does by itself. A dash: the configuration tells too"
+    " little of it.",
     then="ALTER ROLE ... SET the timeout for the client's role, a little below the client's own;"
     " against dead clients, set tcp_keepalives_idle and client_connection_check_interval: see the"
     " runbooks of PostgresTimeoutMismatch and PostgresDeadClientsLinger.",
@@ -417,13 +418,17 @@ _MISMATCHES: Final = Table(
             )
             for rule, _, _ in _RULES
         ),
-        Query(
-            expr=_or_nothing(
-                "max by (target, client) (pgconn_client_pool_size)"
-                f" and on (target, client) {_CHECKED}",
-                _CHECKED,
-                "target, client",
+        *(
+            Query(
+                expr=_or_nothing(
+                    "max by (target, client)"
+                    f' (pgconn_client_timeout_seconds{{setting="{setting}"}})'
+                    f" and on (target, client) {_CHECKED}",
+                    _CHECKED,
+                    "target, client",
+                )
             )
+            for setting in ("request_timeout", "idle_timeout")
         ),
     ),
     columns=(
@@ -437,7 +442,8 @@ _MISMATCHES: Final = Table(
             Column(name=letter, title=title, words={1: broken, 0: _FITS, **_NONE})
             for letter, (_, title, broken) in zip(ascii_uppercase, _RULES, strict=False)
         ),
-        Column(name="E", title="Pool size", unit="short", width=90, base=CLEAR, words=_NONE),
+        Column(name="E", title="Request timeout", unit="s", width=140, base=CLEAR, words=_NONE),
+        Column(name="F", title="Idle timeout", unit="s", width=120, base=CLEAR, words=_NONE),
     ),
     order="Dead clients stay",
     unit="short",

@@ -223,9 +223,40 @@ max by (target) (
   )
 )"""
 
+_HOG = f"""\
+topk by (target) (1,
+  max by (target, client) (
+    pgconn_client_connections{{{_OTHERS}}}
+      / on (job, instance, target) group_left () (pgconn_slots_usable > 0)
+    and on (job, instance, target) ({SLOTS_RATIO} > @{{client_share_from}})
+  )
+)"""
+
 _WAY = Row(
     "Which way do I go? A click leads there",
     (
+        Stat(
+            title="Holder of most slots",
+            question="Does one client take the slots of all others?",
+            meaning=(
+                "The client that holds most, where more than @{client_share_from.words} of the"
+                " usable slots are used."
+            ),
+            then=(
+                "See on the next dashboard whether what it holds is idle: restart it, or end its"
+                " idle connections (runbook PostgresClientHogsSlots)."
+            ),
+            queries=(Query(expr=_seen(_HOG), legend="{{target}} {{client}}"),),
+            unit="percentunit",
+            width=4,
+            steps=(_KNOWN, orange("client_share")),
+            base=GREY,
+            words={0: Word("Nobody", GREEN)},
+            empty=_UNKNOWN,
+            links=(to(Dashboard.CONNECTIONS, "target"),),
+            decimals=0,
+            named=True,
+        ),
         Stat(
             title="Orphaned connections",
             question="Do connections that nobody needs any more take the slots?",
@@ -239,7 +270,7 @@ _WAY = Row(
             ),
             queries=(Query(expr=_seen(_ORPHANS), legend="{{target}}"),),
             unit="short",
-            width=5,
+            width=4,
             steps=(_KNOWN, orange(1)),
             base=GREY,
             words=_NOTHING,
@@ -263,7 +294,7 @@ max by (target) (
                 ),
             ),
             unit="short",
-            width=5,
+            width=4,
             steps=(_KNOWN, orange("blocked_many")),
             base=GREY,
             words=_NOTHING,
@@ -287,7 +318,7 @@ max by (target) (
                 ),
             ),
             unit="s",
-            width=5,
+            width=4,
             steps=(_KNOWN, orange("idle_in_transaction")),
             base=GREY,
             words=_NOTHING,
@@ -296,7 +327,7 @@ max by (target) (
             decimals=0,
         ),
         Stat(
-            title="Longest query that nobody blocks",
+            title="Longest unblocked query",
             question="Is a query slow by itself?",
             meaning="Those that wait for a lock are victims, and not counted.",
             then=(
@@ -313,7 +344,7 @@ max by (target) (
                 ),
             ),
             unit="s",
-            width=5,
+            width=4,
             steps=(_KNOWN, orange("slow_query")),
             base=GREY,
             words=_NOTHING,
@@ -466,7 +497,7 @@ _WHO = Row(
                     name="B",
                     title="Severity",
                     unit="short",
-                    width=85,
+                    width=88,
                     words={
                         3: Word("page", RED),
                         2: Word("ticket", ORANGE),
@@ -474,20 +505,20 @@ _WHO = Row(
                     },
                 ),
                 Column(name="alertname", title="Alert"),
-                Column(name="target", title="Target", width=80),
+                Column(name="target", title="Target", width=105),
                 Column(name="client", title="Client", width=90),
                 Column(
                     name="A",
                     title="Since",
                     unit="dateTimeFromNow",
-                    width=145,
+                    width=142,
                     words={0: Word("unknown", CLEAR)},
                     base=CLEAR,
                 ),
                 Column(
                     name="next",
                     title="Go to",
-                    width=105,
+                    width=100,
                     words={each.value: Word(title, BLUE) for each, title in _NEXT.items()},
                     links=(_GO,),
                 ),
@@ -701,7 +732,7 @@ _WHEN = Row(
                 ),
                 Query(
                     expr="max by (target) (pgconn_slots_used offset $compare)",
-                    legend="{{target}} all, $compare before",
+                    legend="{{target}} all, before",
                     dashed=True,
                     linked=False,
                     colour=BLUE,
@@ -744,7 +775,7 @@ _MARKS = (
     Annotation(
         name="Server restarted",
         expr="""\
-max by (target) (time() - pgconn_postmaster_start_time_seconds < bool 120) > 0
+max by (target) (changes(pgconn_postmaster_start_time_seconds[2m])) > 0
 or on (target)
 max by (target) (changes(pgconn_postmaster_start_time_seconds[$__rate_interval])) > 0""",
         title="{{target}} was restarted",

@@ -28,7 +28,7 @@ from tests.dashboards.panels import Shown
 from tests.incidents.alerting import alertmanager, completed
 from tests.incidents.dashboards import Source, faster_dashboards
 from tests.incidents.faster import faster, faster_route, faster_thresholds
-from tests.incidents.pictures import draw
+from tests.incidents.pictures import Moment, draw
 from tests.incidents.programs import answering, program
 from tests.incidents.receiving import Inbox, Labels, Notification, Receivers, receivers
 from tests.incidents.shown import SHOWN, SINCE_14, seen
@@ -78,6 +78,7 @@ class Monitoring:
     config: Path
     dashboards: Mapping[Dashboard, Shown]
     since: float = field(default_factory=time.time)
+    moments: list[Moment] = field(default_factory=list)
 
     @property
     def source(self) -> Source:
@@ -142,11 +143,14 @@ class Monitoring:
             chosen.append((self.dashboards[uid], panels))
         await self.source.shows(chosen, patience)
 
-    async def draws(self, incident: str, *dashboards: Dashboard) -> None:
-        """Draw dashboards as they are now into the folder PGCONN_PICTURES, if there is one."""
-        if folder := os.environ.get("PGCONN_PICTURES"):
-            shown = [self.dashboards[uid] for uid in dashboards]
-            await draw(self.source, shown, incident, Path(folder), time.time() - self.since)
+    def draws(self, incident: str, *dashboards: Dashboard) -> None:
+        """Have dashboards drawn as they are now, where PGCONN_PICTURES names a folder for it."""
+        self.moments.append(Moment(incident, dashboards, self.since, time.time()))
+
+    async def develop(self, folder: Path) -> None:
+        """Draw what was to be drawn."""
+        for moment in self.moments:
+            await draw(self.source, self.dashboards.values(), moment, folder)
 
     async def quiet(self, seconds: float) -> None:
         """See that for so long nobody is called, no ticket is opened, and every rule works."""
@@ -257,7 +261,7 @@ async def monitored(
             alertmanager(folder, urls["alertmanager"]),
             _prometheus_runs(folder, urls["prometheus"]),
         ):
-            yield Monitoring(
+            watch = Monitoring(
                 session,
                 urls["prometheus"],
                 urls["exporter"],
@@ -266,6 +270,9 @@ async def monitored(
                 folder / "config.yaml",
                 faster_dashboards(options),
             )
+            yield watch
+            if pictures := os.environ.get("PGCONN_PICTURES"):
+                await watch.develop(Path(pictures))
 
 
 def _write(file: Path, document: object) -> None:

@@ -28,11 +28,12 @@ SINCE_14: Final[Mapping[Dashboard, Titles]] = {
 
 _ORPHANS: Final = ("Orphaned connections, and what to do", "Orphans by reason")
 _SET_UP: Final = ("CONNECTION LIMIT used", "Replication slots")
+_HOG: Final = "Holder of most slots"
 _UNBLOCKED: Final = ("Longest query: victims", "Slow queries")
 
 SHOWN: Final[Mapping[str, Mapping[Dashboard, Titles]]] = {
     "one-lock": {
-        Dashboard.INCIDENT: ("Longest wait in PgBouncer", "Slowest statements"),
+        Dashboard.INCIDENT: (_HOG, "Longest wait in PgBouncer", "Slowest statements"),
         Dashboard.BLOCKING: ("Victims of working root blockers",),
         Dashboard.LOAD: ("Longest query: culprits", "Slow queries"),
     },
@@ -41,32 +42,32 @@ SHOWN: Final[Mapping[str, Mapping[Dashboard, Titles]]] = {
         Dashboard.CONNECTIONS: (*_ORPHANS, *_SET_UP),
     },
     "burst-of-refusals": {
-        Dashboard.INCIDENT: ("Longest wait in PgBouncer", "Root blockers"),
+        Dashboard.INCIDENT: (_HOG, "Longest wait in PgBouncer", "Root blockers"),
         Dashboard.CONNECTIONS: (*_ORPHANS, *_SET_UP),
     },
     "timeout-mismatch": {
-        Dashboard.INCIDENT: ("Longest wait in PgBouncer", "Root blockers"),
+        Dashboard.INCIDENT: (_HOG, "Longest wait in PgBouncer", "Root blockers"),
         Dashboard.CONNECTIONS: _SET_UP,
         Dashboard.LOAD: _UNBLOCKED,
         Dashboard.EXPORTER: ("Polls that fail, by reason",),
     },
     "killed-workers": {
-        Dashboard.INCIDENT: ("Longest wait in PgBouncer", "Root blockers"),
+        Dashboard.INCIDENT: (_HOG, "Longest wait in PgBouncer", "Root blockers"),
         Dashboard.CONNECTIONS: _SET_UP,
     },
     "flood": {
-        Dashboard.INCIDENT: ("Longest wait in PgBouncer", "Root blockers"),
+        Dashboard.INCIDENT: (_HOG, "Longest wait in PgBouncer", "Root blockers"),
         Dashboard.LOAD: _UNBLOCKED,
         Dashboard.EXPORTER: ("Polls that fail, by reason",),
     },
     "pool-saturation": {
-        Dashboard.INCIDENT: ("Root blockers", "Slowest statements"),
+        Dashboard.INCIDENT: (_HOG, "Root blockers", "Slowest statements"),
         Dashboard.PGBOUNCER: ("Paused databases",),
     },
     "major-upgrade": {
         Dashboard.CONNECTIONS: (*_ORPHANS, "CONNECTION LIMIT used"),
         Dashboard.EXPORTER: (),
     },
-    "bad-night": dict.fromkeys(Dashboard, ()),
+    "bad-night": {**dict.fromkeys(Dashboard, ()), Dashboard.INCIDENT: (_HOG,)},
 }
 """The dashboards on which an incident is seen, each with the panels that it has nothing for."""

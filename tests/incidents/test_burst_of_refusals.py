@@ -123,7 +123,7 @@ async def the_client_is_paged(watch: Monitoring, shop: Shop) -> None:
         page = await watch.paged(PAGED_WITHIN + 10)
         assert coming.answers[500], coming.answers
         await watch.shows("burst-of-refusals")
-        await watch.draws("burst-of-refusals", Dashboard.INCIDENT, Dashboard.CONNECTIONS)
+        watch.draws("burst-of-refusals", Dashboard.INCIDENT, Dashboard.CONNECTIONS)
     assert page.at - fault < PAGED_WITHIN
     assert page.names == {PAGE}, await watch.report()
     assert page.values("client") == {"api"}

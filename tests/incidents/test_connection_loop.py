@@ -51,7 +51,7 @@ async def test_connection_loop(new_cluster: NewCluster, tmp_path: Path) -> None:
             await everything_keeps_coming(watch, server, fault)
             await others_suffer(buying)
             await watch.shows("connection-loop")
-            await watch.draws("connection-loop", Dashboard.INCIDENT, Dashboard.CONNECTIONS)
+            watch.draws("connection-loop", Dashboard.INCIDENT, Dashboard.CONNECTIONS)
             assert terminated(server) > 60
         await buying.served(20)
         await watch.called_off()

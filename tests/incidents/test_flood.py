@@ -46,7 +46,7 @@ async def test_flood(new_cluster: NewCluster, tmp_path: Path) -> None:
             await the_flood_is_seen(watch)
             await the_exporter_keeps_calm(watch, fault)
             await watch.shows("flood")
-            await watch.draws("flood", Dashboard.INCIDENT, Dashboard.LOAD)
+            watch.draws("flood", Dashboard.INCIDENT, Dashboard.LOAD)
         await regulars.served(5)
         await watch.called_off()
         assert len(watch.pager.firing) == 1, await watch.report()

@@ -54,7 +54,7 @@ async def test_killed_workers(new_cluster: NewCluster, tmp_path: Path) -> None:
             await the_ticket_comes_first(watch, time.time())
             await the_client_is_seen(watch)
             await watch.shows("killed-workers")
-            await watch.draws("killed-workers", Dashboard.CONNECTIONS)
+            watch.draws("killed-workers", Dashboard.CONNECTIONS)
         await buying.served(50)
         await watch.all_resolved()
         await nothing_is_left(watch)

@@ -111,7 +111,7 @@ async def the_consumer_is_missed(
     mine = [each for each in ticket.alerts if "slot_name" in each]
     assert {(each["target"], each["slot_name"]) for each in mine} == {("orders", slot)}
     await watch.shows("major-upgrade")
-    await watch.draws("major-upgrade", Dashboard.CONNECTIONS)
+    watch.draws("major-upgrade", Dashboard.CONNECTIONS)
     await asyncio.to_thread(alter_subscription, consumer, slot, "ENABLE")
     await watch.until(f'pgconn_replication_slot_active{{slot_name="{slot}"}} == 1', len)
     await watch.all_resolved()

@@ -44,7 +44,7 @@ async def test_one_lock(new_cluster: NewCluster, tmp_path: Path) -> None:
             await the_holder_is_paged(watch, fault)
             await victims_are_kept_apart(watch)
             await watch.shows("one-lock")
-            await watch.draws("one-lock", Dashboard.INCIDENT, Dashboard.BLOCKING)
+            watch.draws("one-lock", Dashboard.INCIDENT, Dashboard.BLOCKING)
             await cured(watch, server, buying)
     assert len(watch.pager.firing) == 1, await watch.report()
 

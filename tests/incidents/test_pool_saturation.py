@@ -60,7 +60,7 @@ async def test_pool_saturation(new_cluster: NewCluster, tmp_path: Path) -> None:
                 await the_pool_is_seen(watch)
                 await the_server_is_free(watch, server, buying)
                 await watch.shows("pool-saturation")
-                await watch.draws("pool-saturation", Dashboard.INCIDENT, Dashboard.PGBOUNCER)
+                watch.draws("pool-saturation", Dashboard.INCIDENT, Dashboard.PGBOUNCER)
             bouncer.command(CURE)
             async with job(bouncer, tmp_path, "--leak"):
                 await watch.called_off()

@@ -53,6 +53,8 @@ SELECT pid FROM pg_stat_activity WHERE usename = 'app' AND backend_start < %s
 """
 MISMATCH: Final = 'pgconn_timeout_mismatch{rule="statement_timeout_above_request_timeout"}'
 
+SEEN_ON: Final = (Dashboard.INCIDENT, Dashboard.CONNECTIONS, Dashboard.LOAD, Dashboard.EXPORTER)
+
 
 async def test_timeout_mismatch(new_cluster: NewCluster, tmp_path: Path) -> None:
     """The page names the client whose queries nobody awaits, and the mismatch stood there before.
@@ -71,9 +73,7 @@ async def test_timeout_mismatch(new_cluster: NewCluster, tmp_path: Path) -> None
             await the_client_is_paged(watch, time.time())
             await only_the_pool_is_full(watch)
             await watch.shows("timeout-mismatch")
-            await watch.draws(
-                "timeout-mismatch", Dashboard.INCIDENT, Dashboard.LOAD, Dashboard.EXPORTER
-            )
+            watch.draws("timeout-mismatch", *SEEN_ON)
             await deploy(server, api, CURE)
             await watch.all_resolved()
             await nothing_is_left(watch)

@@ -86,6 +86,7 @@ CONTRACT = {
     "pgconn_timeout_seconds": ("gauge", "setting datname usename"),
     "pgconn_dead_client_detection_seconds": ("gauge", "session"),
     "pgconn_timeout_mismatch": ("gauge", "client rule"),
+    "pgconn_client_timeout_seconds": ("gauge", "client setting"),
     # How sessions ended
     "pgconn_database_sessions_total": ("counter", "datname"),
     "pgconn_database_sessions_ended_total": ("counter", "datname reason"),
@@ -131,6 +132,7 @@ OTHER_UNITS = {"ms", "milliseconds", "minutes", "hours", "kb", "kilobytes", "mb"
 
 # Gauges that no poll of a server gives.
 NOT_POLLED = {
+    "pgconn_client_timeout_seconds",
     "pgconn_client_pool_size",  # is in the configuration
     "pgconn_config_last_reload_successful",
     "pgconn_config_last_reload_success_timestamp_seconds",

@@ -23,6 +23,7 @@ SERVER = {
     "tcp_user_timeout": 0.0,
 }
 TIMEOUT, MISMATCH = "pgconn_timeout_seconds", "pgconn_timeout_mismatch"
+OWN = "pgconn_client_timeout_seconds"
 DETECTION = "pgconn_dead_client_detection_seconds"
 
 
@@ -41,6 +42,15 @@ def test_each_timeout_is_a_series() -> None:
     assert {key[1:]: value for key, value in found.items() if key[0] == TIMEOUT} == {
         (name, "", ""): value for name, value in SERVER.items() if name != "tcp_keepalives_count"
     } | {("statement_timeout", "shop", "app"): 25.0}
+
+
+def test_what_clients_do_by_themselves() -> None:
+    """The configured timeouts of a client are told as they stand there, of no other."""
+    found = told(Timeouts(OPTIONS, Logins()).collect(configuration()))
+    assert {key[1:]: value for key, value in found.items() if key[0] == OWN} == {
+        ("api", "request_timeout"): 30,
+        ("api", "idle_timeout"): 300,
+    }
 
 
 def test_detection() -> None:

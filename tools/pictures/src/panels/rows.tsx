@@ -1,7 +1,7 @@
 /** A plot of rows over time, with Grafana's axes: what heat maps and timelines are painted on. */
 import type { GrafanaTheme2, TimeRange } from "@grafana/data";
 import { AxisPlacement, ScaleDirection, ScaleOrientation } from "@grafana/schema";
-import { UPlotChart, UPlotConfigBuilder } from "@grafana/ui";
+import { measureText, UPlotChart, UPlotConfigBuilder } from "@grafana/ui";
 import { useMemo } from "react";
 import type uPlot from "uplot";
 
@@ -46,6 +46,7 @@ export function Rows({ times, range, theme, labels, top, grid, width, height, pa
       placement: AxisPlacement.Left,
       theme,
       grid: { show: false },
+      size: 16 + Math.max(...[...labels.values()].map((label) => measureText(label, 12).width)),
       splits: [...labels.keys()],
       values: (_, splits) => splits.map((split) => labels.get(split) ?? ""),
     });
