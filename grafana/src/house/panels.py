@@ -27,6 +27,8 @@ from grafana_foundation_sdk.models import text as markup
 
 from grafana.src.house.links import Link
 from grafana.src.house.model import (
+    GREEN,
+    GREY,
     BarGauge,
     Column,
     Heatmap,
@@ -111,7 +113,7 @@ def _targets(panel: Panel, page: Page) -> Iterator[asked.Dataquery]:
 def _dress(builder: Dressed, panel: Panel) -> Dressed:
     builder.title(panel.title).description(describe(panel)).datasource(SOURCE)
     builder.unit(panel.unit).no_value(panel.empty)
-    builder.thresholds(_thresholds(panel.steps, panel.base))
+    builder.thresholds(_colours(panel))
     if panel.words:
         builder.mappings([_mapping(panel.words)])
     if panel.links:
@@ -121,6 +123,13 @@ def _dress(builder: Dressed, panel: Panel) -> Dressed:
     if panel.every:
         builder.interval(panel.every)
     return builder
+
+
+def _colours(panel: Panel) -> dashboard.ThresholdsConfig:
+    # What is not known takes the lowest colour, and must not look well.
+    if isinstance(panel, Stat) and panel.base == GREEN:
+        return _thresholds((Step(GREEN, 0), *panel.steps), GREY)
+    return _thresholds(panel.steps, panel.base)
 
 
 def _thresholds(steps: Iterable[Step], base: str) -> dashboard.ThresholdsConfig:
