@@ -50,7 +50,10 @@ def _rows(expr: str, rows: str, by: str, otherwise: str = "* 0") -> str:
 
 
 _CLIENT: Final = "target, client"
-_HOLDERS: Final = f"max by ({_CLIENT}) (pgconn_client_connections{{{_OTHERS}}})"
+_HELD_BY_CLIENT: Final = f"max by ({_CLIENT}) (pgconn_client_connections{{{_OTHERS}}})"
+_HOLDERS: Final = f"topk(100, {_HELD_BY_CLIENT})"
+_LINES: Final = 20
+"""As many lines as a person can tell apart, of many targets."""
 _USABLE: Final = "max by (target) (pgconn_slots_usable > 0)"
 _ORPHANS: Final = f"pgconn_orphaned_connections{{{_OTHERS}}}"
 _BUSY: Final = f"""\
@@ -232,7 +235,7 @@ _COURSE: Final = TimeSeries(
     meaning="Steps are a job or a deployment, a steady rise is a leak, a comb is churn.",
     then="Who rises and does not fall again opens connections without closing them: restart it, and"
     " see PostgresOrphanedConnections for the cure.",
-    queries=(Query(expr=_HOLDERS, legend="{{target}} {{client}}"),),
+    queries=(Query(expr=f"topk({_LINES}, {_HELD_BY_CLIENT})", legend="{{target}} {{client}}"),),
     unit="short",
     width=12,
     stacked=True,
@@ -463,7 +466,7 @@ _SATURATION: Final = TimeSeries(
     meaning="On average of a minute; clients with a pool_size only, and no tiny pools.",
     then="Red: see what keeps them busy on Load and statements, or who blocks them on Blocking;"
     " runbook PostgresClientPoolSaturated. A larger pool comes last.",
-    queries=(Query(expr=_BUSY, legend="{{target}} {{client}}"),),
+    queries=(Query(expr=f"topk({_LINES}, {_BUSY})", legend="{{target}} {{client}}"),),
     unit="percentunit",
     width=12,
     steps=(red("pool_saturated"),),
@@ -480,13 +483,13 @@ _CHURN: Final = TimeSeries(
     " PostgresConnectionChurn.",
     queries=(
         Query(
-            expr=f"max by ({_CLIENT})"
-            f" (rate(pgconn_connections_opened_total{{{_OTHERS}}}[$__rate_interval]))",
+            expr=f"topk({_LINES}, max by ({_CLIENT})"
+            f" (rate(pgconn_connections_opened_total{{{_OTHERS}}}[$__rate_interval])))",
             legend="{{target}} {{client}}",
         ),
         Query(
-            expr=f"max by ({_CLIENT})"
-            f" (rate(pgconn_connections_closed_total{{{_OTHERS}}}[$__rate_interval]))",
+            expr=f"topk({_LINES}, max by ({_CLIENT})"
+            f" (rate(pgconn_connections_closed_total{{{_OTHERS}}}[$__rate_interval])))",
             legend="{{target}} {{client}} closed",
             dashed=True,
         ),
@@ -515,9 +518,11 @@ max by (target) (
         ),
         Query(
             expr=f"""\
-max by ({_CLIENT}) (
-  pgconn_connections_peak{{{_OTHERS}}}
-    / on (job, instance, target) group_left () (pgconn_slots_usable > 0)
+topk({_LINES},
+  max by ({_CLIENT}) (
+    pgconn_connections_peak{{{_OTHERS}}}
+      / on (job, instance, target) group_left () (pgconn_slots_usable > 0)
+  )
 )""",
             legend="{{target}} {{client}}",
         ),

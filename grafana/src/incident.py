@@ -428,7 +428,8 @@ _NEXT: Final = {
 }
 _GO = Link("Go there", "/d/${__value.raw}?" + to(Dashboard.CONNECTIONS).url.partition("?")[2])
 
-_HOLDERS = f"max by (target, client) (pgconn_client_connections{{{_OTHERS}}})"
+_BY_CLIENT = f"max by (target, client) (pgconn_client_connections{{{_OTHERS}}})"
+_HOLDERS = f"topk(50, {_BY_CLIENT})"
 
 
 def _of_holders(expr: str) -> str:
@@ -519,8 +520,9 @@ _WHO = Row(
             title="Who holds the connections",
             question="Which client takes the slots, and does it use what it takes?",
             meaning=(
-                "Pool size is that of the exporter's configuration, 0 where it has none. What grows"
-                " and is idle is a leak; more than the pool size is one, or its workers died."
+                "The 50 largest. Pool size is that of the exporter's configuration, 0 where it has"
+                " none. What grows and is idle is a leak; more than the pool size is one, or its"
+                " workers died."
             ),
             then=(
                 "Restart the client at the top, or end what it left idle (runbooks"
@@ -701,7 +703,7 @@ _WHEN = Row(
                 " deployment. A click leads to the client's connections."
             ),
             queries=(
-                Query(expr=_HOLDERS, legend="{{target}} {{client}}"),
+                Query(expr=f"topk(20, {_BY_CLIENT})", legend="{{target}} {{client}}"),
                 Query(
                     expr=_USABLE, legend="{{target}} usable", dashed=True, linked=False, colour=GREY
                 ),

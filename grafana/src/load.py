@@ -23,6 +23,8 @@ from grafana.src.house import (
 )
 
 _OTHERS = 'client!="pgconn-exporter"'
+_LINES: Final = 20
+"""As many lines as a person can tell apart, of many targets."""
 
 # --- Average active sessions
 
@@ -74,7 +76,7 @@ _SESSIONS = Row(
                     expr=f"""\
 label_replace(
   label_join(
-{_active("target, wait_event_type, wait_event")},
+topk({_LINES}, {_active("target, wait_event_type, wait_event")}),
     "wait", ":", "wait_event_type", "wait_event"
   ),
   "wait", "CPU", "wait", ":"
@@ -103,7 +105,10 @@ label_replace(
                 " The same calls, more sessions: its statements are slower."
             ),
             queries=(
-                Query(expr=_active("target, client"), legend="{{target}} {{client}}"),
+                Query(
+                    expr=f"topk({_LINES}, {_active('target, client')})",
+                    legend="{{target}} {{client}}",
+                ),
                 _BEFORE,
             ),
             unit="short",
@@ -122,16 +127,20 @@ label_replace(
 
 def _oldest(blocked: str) -> str:
     return f"""\
-max by (target, client) (
-  pgconn_query_age_max_seconds{{blocked="{blocked}", {_OTHERS}}}
+topk({_LINES},
+  max by (target, client) (
+    pgconn_query_age_max_seconds{{blocked="{blocked}", {_OTHERS}}}
+  )
 )"""
 
 
 def _slow(blocked: str) -> str:
     return f"""\
-max by (target, client) (
-  sum by (job, instance, target, client) (
-    pgconn_slow_queries{{blocked="{blocked}", {_OTHERS}}}
+topk({_LINES},
+  max by (target, client) (
+    sum by (job, instance, target, client) (
+      pgconn_slow_queries{{blocked="{blocked}", {_OTHERS}}}
+    )
   )
 )"""
 

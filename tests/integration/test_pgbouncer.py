@@ -19,6 +19,9 @@ from tests.integration.pgbouncer import PgBouncer, pgbouncer
 from tests.integration.staging import MONITOR, Client, Session, Stage, eventually
 from tests.integration.watching import Scrape, Target, watching
 
+# PgBouncer's console is what is read, whatever version of PostgreSQL is behind it.
+pytestmark = pytest.mark.slow
+
 GUNICORN = Client("app", "gunicorn", "127.0.0.21")
 PREFIX = "pgconn_pgbouncer_"
 ERRORS = "pgconn_poll_errors_total"

@@ -153,6 +153,7 @@ async def test_clients(stage: Stage, dsn: dict[str, str]) -> None:
     assert (scrape.value("pgconn_connections_peak", client="api") or 0) >= 15
 
 
+@pytest.mark.slow
 async def test_dropped_labels(stage: Stage, dsn: dict[str, str]) -> None:
     """Labels that are not wanted are empty, and their connections counted together."""
     await staged_everything(stage)
