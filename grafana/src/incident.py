@@ -144,6 +144,10 @@ min by (target) (
 {FORECAST}
 )
 or on (target)
+-2 + 0 * max by (target) (
+  pgconn_slots_used >= on (job, instance, target) pgconn_slots_usable
+)
+or on (target)
 -1 + 0 * max by (target) (pgconn_slots_used)""",
                     legend="{{target}}",
                 ),
@@ -152,7 +156,7 @@ or on (target)
             width=4,
             steps=(orange(NO),),
             base=GREY,
-            words={-1: Word("Steady", GREEN)},
+            words={-2: Word("Now", BLUE), -1: Word("Steady", GREEN)},
             empty=_UNKNOWN,
             links=(to(Dashboard.CONNECTIONS, "target"),),
             decimals=0,

@@ -222,7 +222,7 @@ def _lines(panel: TimeSeries, page: Page) -> model.Panel:  # noqa: ARG001 - as a
     if panel.steps:
         dashed = common.GraphThresholdsStyleConfig().mode(words.GraphThresholdsStyleMode.DASHED)
         builder.thresholds_style(dashed)
-    if panel.unit in _COUNTED:
+    if panel.unit in _COUNTED or (panel.unit == "percentunit" and panel.steps):
         builder.axis_soft_max(1)
     if panel.bottom is not None:
         builder.min(panel.bottom)
