@@ -18,7 +18,8 @@ INTRODUCTION: Final = """\
 Six dashboards for Grafana 12 and later, in the order of an incident. An alert leads to the one
 that shows its culprit, with job and target chosen; a click on a name leads on, and keeps the time
 and what was chosen. Red is what pages and orange what opens a ticket, at the thresholds of the
-alerts, which [alerts.md](alerts.md) lists. Nothing else is red or orange.
+alerts, which [alerts.md](alerts.md) lists. No other number or cell is red or orange; lines of a
+graph have colours only to be told apart.
 
 The pictures are of replayed incidents, thirty times as fast as life (`make pictures`).
 

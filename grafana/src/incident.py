@@ -430,6 +430,7 @@ _NEXT: Final = {
     Dashboard.PGBOUNCER: "PgBouncer",
     Dashboard.EXPORTER: "Exporter",
 }
+_RUNBOOK = Link("Runbook", "@{runbooks}/${__data.fields.alertname:percentencode}.md")
 _GO = Link("Go there", "/d/${__value.raw}?" + to(Dashboard.CONNECTIONS).url.partition("?")[2])
 
 _BY_CLIENT = f"max by (target, client) (pgconn_client_connections{{{_OTHERS}}})"
@@ -479,7 +480,7 @@ _WHO = Row(
             title="Alerts that fire",
             question="What is wrong, and since when?",
             meaning="Whatever is chosen, alerts of the exporter itself are here, too.",
-            then="A click at the right leads to the dashboard for it; docs/runbooks has a page.",
+            then="A click on its name opens its runbook, one at the right the dashboard for it.",
             queries=(
                 Query(expr=_row_of_alert(_SINCE)),
                 Query(expr=_row_of_alert(_SEVERITY)),
@@ -498,7 +499,7 @@ _WHO = Row(
                         1: Word("info", BLUE),
                     },
                 ),
-                Column(name="alertname", title="Alert"),
+                Column(name="alertname", title="Alert", links=(_RUNBOOK,)),
                 Column(name="target", title="Target", width=105),
                 Column(name="client", title="Client", width=90),
                 Column(

@@ -106,7 +106,8 @@ def test_own_values() -> None:
     assert 0.9 not in steps(own)
     text = json.dumps(own)
     assert "@{" not in text
-    assert "example.com/pgconn-exporter" not in text
+    assert "https://wiki.example.com/runbooks/${__data.fields.alertname" in text
+    assert "runbooks.example.com" not in text
 
 
 def test_into_a_file(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from exporter.alerts.model import Dashboard
+from exporter.alerts.rendering import EXAMPLE_RUNBOOKS
 from tests.unit.dashboards.layout import TAG
 from tests.unit.dashboards.reading import (
     RENDERED,
@@ -29,6 +30,9 @@ TIME: Final = "${__url_time_range}"
 
 # What is set from a row's server leads to another target, which has another instance.
 _OF_SERVER: Final = "var-target=${__data.fields.server:percentencode}"
+RUNBOOK: Final = f"{EXAMPLE_RUNBOOKS}/${{__data.fields.alertname:percentencode}}.md"
+"""The page of an alert, as the alerts' own runbook_url; with a user's URL in its place."""
+
 _BY_VALUE: Final = "/d/${__value.raw}?"
 
 _URL: Final = re.compile(r"(?:https?:/|/d)/[^\s)\]\"']*")
@@ -60,6 +64,8 @@ def resolves(dashboard: Document) -> Iterator[str]:
     """Insist that each link leads to a dashboard of ours, and sets variables that it has."""
     for panel in dashboard["panels"]:
         for url in _urls_of(panel):
+            if url == RUNBOOK and "alertname" in columns(panel):
+                continue
             uids = _destinations(panel, url)
             if not uids or uids - set(Dashboard):
                 yield f"{called(panel)}: {url} is no dashboard of ours"
@@ -81,7 +87,7 @@ def _destinations(panel: Document, url: str) -> set[str]:
 def keeps(dashboard: Document) -> Iterator[str]:
     """Insist that what is chosen stays chosen, and the time is the same."""
     for panel in dashboard["panels"]:
-        for url in _urls_of(panel):
+        for url in filter(lambda url: url != RUNBOOK, _urls_of(panel)):
             if TIME not in url:
                 yield f"{called(panel)}: {url} loses the time"
             carried = Counter((*_SET.findall(url), *_KEPT.findall(url)))

@@ -29,6 +29,7 @@ from tests.unit.dashboards.expressions import (
 from tests.unit.dashboards.layout import LAYOUT, ids, lines, open_rows, overlaps, schema, widths
 from tests.unit.dashboards.links import (
     LINKS,
+    RUNBOOK,
     existing_labels,
     keeps,
     leads_to_others,
@@ -269,6 +270,7 @@ BROKEN: Final[tuple[tuple[Check, str, Change, str], ...]] = (
     (resolves, URL, without("connections", "connection"), "is no dashboard of ours"),
     (resolves, URL, to("https://grafana.example.com/d/x"), "is no dashboard of ours"),
     (resolves, URL, without("var-target", "var-targets"), "has no $targets"),
+    (resolves, ROW_URL, to(RUNBOOK), "is no dashboard of ours"),  # nor is a row an alert
     (resolves, ROW_URL, without("pgconn-connections", "${__value.raw}"), "is no dashboard of ours"),
     (resolves, f"{TEXT}.options.content", to("[x](/d/pgconn-x?)"), "is no dashboard of ours"),
     (keeps, URL, without("&${__url_time_range}"), "loses the time"),
