@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, LiteralString
 
 from exporter.demo.ports import IPV4, free_port
-from tests.incidents.monitoring import monitored
+from tests.incidents.watching import monitored
 from tests.integration.conftest import NewCluster
 from tests.integration.pgbouncer import pgbouncer
 from tests.integration.staging import MONITOR, UNPRIVILEGED, Client, Session, Stage

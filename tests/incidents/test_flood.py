@@ -6,8 +6,9 @@ from typing import Final
 
 from exporter.alerts.model import Dashboard
 from tests.incidents.customers import customers
-from tests.incidents.monitoring import INTERVAL_SECONDS, WORTH_OF_FORS, Monitoring, monitored
+from tests.incidents.monitoring import INTERVAL_SECONDS, WORTH_OF_FORS, Monitoring
 from tests.incidents.serving import Shop, gunicorn
+from tests.incidents.watching import monitored
 from tests.integration.conftest import NewCluster
 from tests.integration.staging import MONITOR
 

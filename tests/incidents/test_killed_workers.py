@@ -18,8 +18,9 @@ import pytest
 from exporter.alerts.model import Dashboard
 from exporter.demo.cluster import Cluster
 from tests.incidents.customers import Customers, customers
-from tests.incidents.monitoring import Monitoring, monitored
+from tests.incidents.monitoring import Monitoring
 from tests.incidents.serving import Shop, celery, gunicorn
+from tests.incidents.watching import monitored
 from tests.integration.conftest import NewCluster
 from tests.integration.staging import MONITOR
 

@@ -13,8 +13,9 @@ from psycopg import sql
 from exporter.alerts.model import Dashboard
 from exporter.demo.cluster import Cluster
 from tests.incidents.customers import Customers, customers
-from tests.incidents.monitoring import WORTH_OF_FORS, Monitoring, monitored
+from tests.incidents.monitoring import WORTH_OF_FORS, Monitoring
 from tests.incidents.serving import gunicorn
+from tests.incidents.watching import monitored
 from tests.integration import upgrades
 from tests.integration.conftest import SETTINGS
 from tests.integration.replicas import create_logical_slot, subscription

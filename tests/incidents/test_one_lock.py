@@ -12,10 +12,11 @@ import psycopg
 from exporter.alerts.model import Dashboard
 from exporter.demo.cluster import Cluster
 from tests.incidents.customers import Customers, customers
-from tests.incidents.monitoring import WORTH_OF_FORS, Monitoring, monitored
+from tests.incidents.monitoring import WORTH_OF_FORS, Monitoring
 from tests.incidents.programs import program
 from tests.incidents.runbooks import statement
 from tests.incidents.serving import APPLICATIONS, gunicorn
+from tests.incidents.watching import monitored
 from tests.integration.conftest import NewCluster
 from tests.integration.staging import MONITOR
 

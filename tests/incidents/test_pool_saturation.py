@@ -12,8 +12,9 @@ from exporter.alerts.model import Dashboard
 from exporter.demo.cluster import Cluster
 from exporter.demo.ports import IPV4
 from tests.incidents.customers import Customers, customers
-from tests.incidents.monitoring import WORTH_OF_FORS, Monitoring, monitored
+from tests.incidents.monitoring import WORTH_OF_FORS, Monitoring
 from tests.incidents.serving import gunicorn, nightly
+from tests.incidents.watching import monitored
 from tests.integration.conftest import NewCluster
 from tests.integration.pgbouncer import PgBouncer, pgbouncer
 from tests.integration.staging import MONITOR
