@@ -1,4 +1,4 @@
-"""The dashboards as they are written: one module each, in the words of house/."""
+"""The dashboards as they are written: a package each, a module for each of its rows."""
 
 from collections.abc import Mapping
 from typing import Final

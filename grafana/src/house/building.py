@@ -9,8 +9,9 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import prometheus as asked
 
+from grafana.src.house.dressing import SOURCE
 from grafana.src.house.model import Annotation, Compare, Page, Row
-from grafana.src.house.panels import SOURCE, build, identity
+from grafana.src.house.panels import build, identity
 from grafana.src.house.selecting import selecting
 
 COLUMNS: Final = 24

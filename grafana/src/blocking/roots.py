@@ -1,0 +1,131 @@
+"""Who is in the way of others, and since when."""
+
+from typing import Final
+
+from exporter.alerts.model import Dashboard
+from grafana.src.blocking.sessions import (
+    APPLICATION,
+    CLIENT,
+    CONNECTIONS,
+    DATABASE,
+    SESSION,
+    STATE,
+    TARGET,
+    USER,
+)
+from grafana.src.house import CLEAR, Column, Query, Row, Table, TimeSeries, Word, red, to
+from grafana.src.shared import RESTING
+
+# What tells root blockers apart: more than the alert counts victims by.
+_BLOCKER: Final = f"{SESSION}, client_addr, state"
+
+_VICTIMS: Final = f"max by ({_BLOCKER}) (pgconn_root_blocker_victims)"
+# What the alert pages for.
+_VICTIMS_OF_RESTING: Final = f"""\
+max by ({SESSION}) (
+  sum by (job, instance, {SESSION}) (pgconn_root_blocker_victims{{{RESTING}}})
+)"""
+
+ROOTS: Final = Row(
+    "Who is in the way?",
+    (
+        Table(
+            title="Root blockers",
+            question="Who is in the way of others, and waits for nobody?",
+            meaning=(
+                "Victims wait behind it, directly or indirectly. The last column counts those of"
+                " one that does nothing: red pages. Whichever client is chosen, all are here."
+            ),
+            then=(
+                "End or finish the first one, never its victims: they go on by themselves"
+                " (runbook PostgresRootBlockerIdle; of one that works, PostgresSessionsBlocked)."
+                " A click on the client leads to its connections."
+            ),
+            queries=(
+                Query(expr=_VICTIMS),
+                Query(expr=f"max by ({_BLOCKER}) (pgconn_root_blocker_age_max_seconds)"),
+                Query(
+                    expr=f"""\
+0 * max by ({_BLOCKER}) (pgconn_root_blocker_victims{{{RESTING}}})
++ on ({SESSION}) group_left ()
+{_VICTIMS_OF_RESTING}
+or on ({_BLOCKER})
+0 * {_VICTIMS}"""
+                ),
+            ),
+            unit="short",
+            width=24,
+            height=7,
+            columns=(
+                TARGET,
+                CLIENT,
+                Column(name="client_addr", title="Address", width=115),
+                USER,
+                APPLICATION,
+                DATABASE,
+                STATE,
+                Column(name="B", title="Open for", unit="s", width=90, decimals=0),
+                Column(name="A", title="Victims", unit="short", width=90),
+                Column(
+                    name="C",
+                    title="Does nothing, blocks",
+                    unit="short",
+                    width=155,
+                    steps=(red("root_blocker_victims"),),
+                    words={0: Word("it works", CLEAR)},
+                ),
+            ),
+            order="Victims",
+            empty="Nobody is in anybody's way",
+        ),
+        TimeSeries(
+            title="Victims of idle root blockers",
+            question="Since when does a session that does nothing hold others up?",
+            meaning=(
+                "It is idle in a transaction, or a prepared transaction that nobody finished. Red"
+                " pages."
+            ),
+            then="End it: runbook PostgresRootBlockerIdle.",
+            queries=(
+                Query(
+                    expr=f"max by (target, client) ({_VICTIMS_OF_RESTING})",
+                    legend="{{target}} {{client}}",
+                ),
+            ),
+            unit="short",
+            width=12,
+            height=7,
+            steps=(red("root_blocker_victims"),),
+            empty="Nobody who does nothing is in the way",
+            links=(CONNECTIONS,),
+            decimals=0,
+        ),
+        TimeSeries(
+            title="Victims of working root blockers",
+            question="Since when does a session that works hold others up?",
+            meaning="A long statement, a migration, or a process of the server such as autovacuum.",
+            then=(
+                "Cancel it or wait, whichever hurts less: runbook PostgresSessionsBlocked. If its"
+                " queries are slow: dashboard Load and statements."
+            ),
+            queries=(
+                Query(
+                    expr="""\
+max by (target, client) (
+  sum by (job, instance, target, client) (
+    pgconn_root_blocker_victims{state!~"idle in transaction.*|prepared"}
+  )
+)""",
+                    legend="{{target}} {{client}}",
+                ),
+            ),
+            unit="short",
+            width=12,
+            height=7,
+            empty="Nobody who works is in the way",
+            links=(to(Dashboard.LOAD, "target", "client"), CONNECTIONS),
+            decimals=0,
+        ),
+    ),
+)
+"""The root blockers, and the victims of idle and of working ones."""
