@@ -8,23 +8,13 @@ from grafana.src.blocking.sessions import (
     CLIENT,
     CONNECTIONS,
     DATABASE,
-    SESSION,
     STATE,
     TARGET,
     USER,
 )
 from grafana.src.house import CLEAR, Column, Query, Row, Table, TimeSeries, Word, red, to
-from grafana.src.shared import RESTING
-
-# What tells root blockers apart: more than the alert counts victims by.
-_BLOCKER: Final = f"{SESSION}, client_addr, state"
-
-_VICTIMS: Final = f"max by ({_BLOCKER}) (pgconn_root_blocker_victims)"
-# What the alert pages for.
-_VICTIMS_OF_RESTING: Final = f"""\
-max by ({SESSION}) (
-  sum by (job, instance, {SESSION}) (pgconn_root_blocker_victims{{{RESTING}}})
-)"""
+from grafana.src.root_blockers import AGE, BLOCKER, PAGED_FOR, VICTIMS, VICTIMS_OF_RESTING
+from grafana.src.shared import complete
 
 ROOTS: Final = Row(
     "Who is in the way?",
@@ -42,16 +32,9 @@ ROOTS: Final = Row(
                 " A click on the client leads to its connections."
             ),
             queries=(
-                Query(expr=_VICTIMS),
-                Query(expr=f"max by ({_BLOCKER}) (pgconn_root_blocker_age_max_seconds)"),
-                Query(
-                    expr=f"""\
-0 * max by ({_BLOCKER}) (pgconn_root_blocker_victims{{{RESTING}}})
-+ on ({SESSION}) group_left ()
-{_VICTIMS_OF_RESTING}
-or on ({_BLOCKER})
-0 * {_VICTIMS}"""
-                ),
+                Query(expr=VICTIMS),
+                Query(expr=complete(AGE, VICTIMS, BLOCKER)),
+                Query(expr=complete(PAGED_FOR, VICTIMS, BLOCKER)),
             ),
             unit="short",
             width=24,
@@ -88,7 +71,7 @@ or on ({_BLOCKER})
             then="End it: runbook PostgresRootBlockerIdle.",
             queries=(
                 Query(
-                    expr=f"max by (target, client) ({_VICTIMS_OF_RESTING})",
+                    expr=f"max by (target, client) ({VICTIMS_OF_RESTING})",
                     legend="{{target}} {{client}}",
                 ),
             ),

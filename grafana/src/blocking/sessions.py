@@ -5,9 +5,6 @@ from typing import Final
 from exporter.alerts.model import Dashboard
 from grafana.src.house import Column, to
 
-SESSION: Final = "target, client, usename, application_name, datname"
-"""By what the alert counts victims."""
-
 CONNECTIONS: Final = to(Dashboard.CONNECTIONS, "target", "client")
 """From a line to the connections of its client."""
 

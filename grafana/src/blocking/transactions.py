@@ -7,13 +7,12 @@ from grafana.src.blocking.sessions import (
     CLIENT,
     CONNECTIONS,
     DATABASE,
-    SESSION,
     STATE,
     TARGET,
     USER,
 )
 from grafana.src.house import Column, Query, Row, Table, TimeSeries, orange
-from grafana.src.shared import OTHERS
+from grafana.src.shared import OTHERS, SESSION
 
 _TRANSACTION: Final = f"{SESSION}, state"
 

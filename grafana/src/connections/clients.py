@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from grafana.src.house import CLEAR, Word
 from grafana.src.shared import OTHERS
 
 CLIENT: Final = "target, client"
@@ -21,3 +22,7 @@ ORPHANS: Final = f"pgconn_orphaned_connections{{{OTHERS}}}"
 def orphans_by(labels: str, orphans: str = ORPHANS) -> str:
     """Add up what one exporter sees, of those that may watch the same server."""
     return f"max by ({labels}) (sum by (job, instance, {labels}) ({orphans}))"
+
+
+NOTHING: Final = Word("no size", CLEAR)
+"""Stands where there is nothing to measure against; its value is -1."""

@@ -3,8 +3,7 @@
 from typing import Final
 
 from exporter.alerts.model import Dashboard
-from grafana.src.connections.clients import BUSY, CLIENT, orphans_by
-from grafana.src.connections.completing import NOTHING, complete
+from grafana.src.connections.clients import BUSY, CLIENT, NOTHING, orphans_by
 from grafana.src.connections.slots import FILLED, OVERCOMMITTED, USABLE, USED
 from grafana.src.house import (
     BLUE,
@@ -22,7 +21,7 @@ from grafana.src.house import (
     red,
     to,
 )
-from grafana.src.shared import LINES, OTHERS
+from grafana.src.shared import LINES, OTHERS, complete
 
 _HELD_BY_CLIENT: Final = f"max by ({CLIENT}) (pgconn_client_connections{{{OTHERS}}})"
 _HOLDERS: Final = f"topk(100, {_HELD_BY_CLIENT})"

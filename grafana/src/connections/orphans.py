@@ -3,8 +3,7 @@
 from typing import Final
 
 from exporter.alerts.model import Dashboard
-from grafana.src.connections.clients import CLIENT, orphans_by
-from grafana.src.connections.completing import NOTHING, complete
+from grafana.src.connections.clients import CLIENT, NOTHING, orphans_by
 from grafana.src.house import (
     BLUE,
     CLEAR,
@@ -23,7 +22,7 @@ from grafana.src.house import (
     red,
     to,
 )
-from grafana.src.shared import OTHERS
+from grafana.src.shared import OTHERS, complete
 
 _REASON: Final = "target, client, reason"
 _FOUND: Final = orphans_by(_REASON)

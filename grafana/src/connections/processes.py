@@ -3,7 +3,6 @@
 from typing import Final
 
 from exporter.alerts.model import Dashboard
-from grafana.src.connections.completing import complete
 from grafana.src.connections.slots import USABLE
 from grafana.src.house import (
     BLUE,
@@ -19,7 +18,7 @@ from grafana.src.house import (
     Words,
     to,
 )
-from grafana.src.shared import OTHERS
+from grafana.src.shared import OTHERS, complete
 
 _STATES: Final[Words] = {
     "active": Word("active", GREEN),

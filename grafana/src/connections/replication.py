@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from grafana.src.connections.completing import complete
 from grafana.src.house import CLEAR, GREEN, GREY, Column, Query, Row, Stat, Table, Word, orange
+from grafana.src.shared import complete
 
 _SLOT: Final = "target, slot_name, slot_type"
 _ACTIVE: Final = f"max by ({_SLOT}) (pgconn_replication_slot_active)"

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from grafana.src.exporter.completing import NONE, NOTHING
+from grafana.src.exporter.nothing import NONE, NOTHING
 from grafana.src.exporter.scrapes import by_exporter
 from grafana.src.house import CLEAR, Column, Query, Row, Table, TimeSeries
 from grafana.src.shared import LINES

@@ -4,7 +4,7 @@ from string import ascii_uppercase
 from typing import Final
 
 from exporter.alerts.model import Dashboard
-from grafana.src.exporter.completing import NONE, or_nothing
+from grafana.src.exporter.nothing import NONE, or_nothing
 from grafana.src.house import CLEAR, GREEN, ORANGE, YELLOW, Column, Query, Table, Word, to
 
 _CHECKED: Final = "max by (target, client) (pgconn_timeout_mismatch)"
@@ -44,8 +44,7 @@ MISMATCHES: Final = Table(
             Query(
                 expr=or_nothing(
                     "max by (target, client)"
-                    f' (pgconn_client_timeout_seconds{{setting="{setting}"}})'
-                    f" and on (target, client) {_CHECKED}",
+                    f' (pgconn_client_timeout_seconds{{setting="{setting}"}})',
                     _CHECKED,
                     "target, client",
                 )

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from grafana.src.exporter.completing import NONE, NOTHING, or_nothing
+from grafana.src.exporter.nothing import NONE, NOTHING, or_nothing
 from grafana.src.exporter.staleness import AGE, INTERVAL, READ, STALE
 from grafana.src.house import (
     CLEAR,
@@ -46,7 +46,7 @@ _TABLE: Final = Table(
             f"or on ({READ}) ({_FRESH}) * 0\n"
             f"or on ({READ}) {INTERVAL} * 0 + ({NOTHING})"
         ),
-        Query(expr=or_nothing(f"{AGE} and on ({READ}) {INTERVAL}", INTERVAL, READ)),
+        Query(expr=or_nothing(AGE, INTERVAL, READ)),
         Query(expr=INTERVAL),
         Query(
             expr=or_nothing(

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from string import ascii_uppercase
 from typing import Final
 
-from grafana.src.exporter.completing import NONE, or_nothing
 from grafana.src.exporter.mismatches import MISMATCHES
+from grafana.src.exporter.nothing import NONE, or_nothing
 from grafana.src.house import CLEAR, YELLOW, Column, Query, Row, Table, Word
 
 _OFF: Final[Mapping[float, Word]] = {0: Word("off", CLEAR), **NONE}

@@ -3,7 +3,7 @@
 from typing import Final
 
 from exporter.alerts.model import Dashboard
-from grafana.src.exporter.completing import NONE, or_nothing
+from grafana.src.exporter.nothing import NONE, or_nothing
 from grafana.src.exporter.scrapes import by_exporter
 from grafana.src.exporter.staleness import STALE
 from grafana.src.house import (

@@ -5,17 +5,10 @@ from typing import Final
 from exporter.alerts.model import Dashboard
 from grafana.src.house import CLEAR, Column, Query, Table, Word, red, to
 from grafana.src.incident.columns import DATABASE, TARGET
-from grafana.src.shared import RESTING
+from grafana.src.root_blockers import AGE, BLOCKER, PAGED_FOR, VICTIMS
+from grafana.src.shared import complete
 
-_BLOCKER = "target, client, usename, application_name, client_addr, datname, state"
-_SESSION = "target, client, usename, application_name, datname"
-_VICTIMS = f"topk(20, max by ({_BLOCKER}) (pgconn_root_blocker_victims))"
-_VICTIMS_OF_RESTING = f"""\
-0 * max by ({_BLOCKER}) (pgconn_root_blocker_victims{{{RESTING}}})
-+ on ({_SESSION}) group_left ()
-max by ({_SESSION}) (
-  sum by (job, instance, {_SESSION}) (pgconn_root_blocker_victims{{{RESTING}}})
-)"""
+_FIRST: Final = f"topk(20, {VICTIMS})"
 
 ROOT_BLOCKERS: Final = Table(
     title="Root blockers",
@@ -26,23 +19,9 @@ ROOT_BLOCKERS: Final = Table(
         " of one that works, PostgresSessionsBlocked). A click on it leads to its locks."
     ),
     queries=(
-        Query(expr=_VICTIMS),
-        Query(
-            expr=f"""\
-max by ({_BLOCKER}) (pgconn_root_blocker_age_max_seconds)
-and on ({_BLOCKER})
-{_VICTIMS}
-or on ({_BLOCKER})
-0 * {_VICTIMS}"""
-        ),
-        Query(
-            expr=f"""\
-({_VICTIMS_OF_RESTING})
-and on ({_BLOCKER})
-{_VICTIMS}
-or on ({_BLOCKER})
-0 * {_VICTIMS}"""
-        ),
+        Query(expr=_FIRST),
+        Query(expr=complete(AGE, _FIRST, BLOCKER)),
+        Query(expr=complete(PAGED_FOR, _FIRST, BLOCKER)),
     ),
     unit="short",
     width=24,

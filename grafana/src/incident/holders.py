@@ -6,7 +6,7 @@ from exporter.alerts.model import Dashboard
 from grafana.src.house import Column, Query, Table, to
 from grafana.src.incident.columns import TARGET
 from grafana.src.incident.states import UNKNOWN
-from grafana.src.shared import OTHERS
+from grafana.src.shared import OTHERS, complete
 
 BY_CLIENT: Final = f"max by (target, client) (pgconn_client_connections{{{OTHERS}}})"
 """How many connections each client holds."""
@@ -16,7 +16,7 @@ _HOLDERS = f"topk(50, {BY_CLIENT})"
 
 def _of_holders(expr: str) -> str:
     """Give just the rows of the table of clients, completed with 0."""
-    return f"{expr}\nand on (target, client)\n{_HOLDERS}\nor on (target, client)\n0 * {_HOLDERS}"
+    return complete(expr, _HOLDERS, "target, client")
 
 
 _CONNECTIONS_OF_ROW = to(Dashboard.CONNECTIONS, "target", "client", row=True)

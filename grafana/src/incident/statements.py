@@ -5,20 +5,16 @@ from typing import Final
 from exporter.alerts.model import Dashboard
 from grafana.src.house import CLEAR, Column, Query, Table, Word, to
 from grafana.src.incident.columns import DATABASE, TARGET
+from grafana.src.pg_stat_statements import RECENT, STATEMENT, with_text
+from grafana.src.shared import complete
 
-_STATEMENT = "target, datname, usename, queryid"
-_MEANS = f"max by ({_STATEMENT}) (avg_over_time(pgconn_statement_recent_mean_seconds[10m]))"
 # Faster than a millisecond is nobody's trouble, and all that the exporter asks itself.
-_SLOWEST = f"topk(10, {_MEANS} > 0.001)"
-_BEFORE = _MEANS.replace("[10m]", "[10m] offset $compare")
+_SLOWEST: Final = f"topk(10, {RECENT} > 0.001)"
+_BEFORE: Final = RECENT.replace("[10m]", "[10m] offset $compare")
 
 
-def _with_text(expr: str) -> str:
-    """Name a statement by its text."""
-    return f"""\
-({expr})
-* on ({_STATEMENT}) group_left (query)
-topk by ({_STATEMENT}) (1, max by ({_STATEMENT}, query) (pgconn_statement_info))"""
+def _of_slowest(expr: str) -> str:
+    return with_text(complete(expr, _SLOWEST, STATEMENT))
 
 
 STATEMENTS: Final = Table(
@@ -33,19 +29,9 @@ STATEMENTS: Final = Table(
         " PostgresStatementSlower). A click on it leads to its course."
     ),
     queries=(
-        Query(expr=_with_text(_SLOWEST)),
-        Query(
-            expr=_with_text(
-                f"{_BEFORE}\nand on ({_STATEMENT})\n{_SLOWEST}"
-                f"\nor on ({_STATEMENT})\n0 * {_SLOWEST}"
-            )
-        ),
-        Query(
-            expr=_with_text(
-                f"{_SLOWEST}\n/ on ({_STATEMENT})\n({_BEFORE} > 0)"
-                f"\nor on ({_STATEMENT})\n0 * {_SLOWEST}"
-            )
-        ),
+        Query(expr=with_text(_SLOWEST)),
+        Query(expr=_of_slowest(_BEFORE)),
+        Query(expr=_of_slowest(f"{_SLOWEST} / on ({STATEMENT}) ({_BEFORE} > 0)")),
     ),
     unit="short",
     width=24,

@@ -3,7 +3,7 @@
 from typing import Final
 
 from grafana.src.house import CLEAR, Column, Query, Row, Table, TimeSeries, Word, orange
-from grafana.src.load.pg_stat_statements import (
+from grafana.src.pg_stat_statements import (
     LEAST,
     LEGEND,
     RECENT,
@@ -12,6 +12,7 @@ from grafana.src.load.pg_stat_statements import (
     legible,
     with_text,
 )
+from grafana.src.shared import complete
 
 _RECENT_BEFORE: Final = f"""\
 max by ({STATEMENT}) (
@@ -25,7 +26,7 @@ _NOTHING: Final = {0: Word("-", CLEAR)}
 
 def _of_slowest(expr: str) -> str:
     """Give a number for each of the slowest statements, 0 where there is none."""
-    return with_text(f"({expr}) and on ({STATEMENT}) {_SLOWEST}\nor 0 * {_SLOWEST}")
+    return with_text(complete(expr, _SLOWEST, STATEMENT))
 
 
 STATEMENTS: Final = Row(

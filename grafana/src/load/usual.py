@@ -5,7 +5,7 @@ from typing import Final
 from grafana.src.house import BLUE, GREY, Query, Row, Stat, TimeSeries, orange
 from grafana.src.load.active import ten_minutes
 from grafana.src.load.clients import CLIENT_LINKS, CLIENT_NAME
-from grafana.src.load.pg_stat_statements import LEAST
+from grafana.src.pg_stat_statements import LEAST
 
 _BY_CLIENT: Final = ten_minutes("target, client")
 
