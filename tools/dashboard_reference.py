@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from grafana.src import PAGES
-from grafana.src.house import Page, Panel
+from grafana.src.house import Page
 
 INTRODUCTION: Final = """\
 # Dashboards
@@ -79,8 +79,7 @@ def _panels(page: Page) -> Iterator[str]:
     yield "|---|---|---|"
     for row in page.rows:
         for panel in row.panels:
-            if isinstance(panel, Panel):
-                yield f"| {panel.title} | {_cell(panel.question)} | {_cell(panel.then)} |"
+            yield f"| {panel.title} | {_cell(panel.question)} | {_cell(panel.then)} |"
 
 
 def _cell(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from grafana.src.shared import RESTING, SESSION
+from grafana.src.shared import RESTING, SESSION, added_up
 
 BLOCKER: Final = f"{SESSION}, client_addr, state"
 """What tells root blockers apart."""
@@ -13,10 +13,7 @@ VICTIMS: Final = f"max by ({BLOCKER}) (pgconn_root_blocker_victims)"
 AGE: Final = f"max by ({BLOCKER}) (pgconn_root_blocker_age_max_seconds)"
 """How old its transaction is."""
 
-VICTIMS_OF_RESTING: Final = f"""\
-max by ({SESSION}) (
-  sum by (job, instance, {SESSION}) (pgconn_root_blocker_victims{{{RESTING}}})
-)"""
+VICTIMS_OF_RESTING: Final = added_up(SESSION, f"pgconn_root_blocker_victims{{{RESTING}}}")
 """What the alert pages for: how many wait behind those that do nothing."""
 
 PAGED_FOR: Final = f"""\

@@ -15,6 +15,15 @@ LINES: Final = 20
 """As many lines as a person can tell apart, where there are many targets."""
 
 
+def added_up(labels: str, expr: str) -> str:
+    """Add series up by some labels, as one exporter sees them of those that watch the same server.
+
+    >>> added_up("target", "pgconn_connections")
+    'max by (target) (sum by (job, instance, target) (pgconn_connections))'
+    """
+    return f"max by ({labels}) (sum by (job, instance, {labels}) ({expr}))"
+
+
 def complete(expr: str, rows: str, by: str, otherwise: str = "* 0") -> str:
     """Give an expression for all rows of a table, and no others.
 

@@ -168,17 +168,19 @@ Frame = dict[str, str]
 
 
 def frames_of(answers: Mapping[str, Sequence[Labels]]) -> list[Frame]:
-    """Give a frame for each query that was answered: time, labels, and the value.
+    """Give a frame for each query: time, labels, and the value.
 
-    >>> [list(frame) for frame in frames_of({"A": [{"client": "api"}], "B": []})]
+    A query that found nothing has one too: Grafana's backend makes it, so the values of the others
+    keep their names.
+
+    >>> [list(frame) for frame in frames_of({"A": [{"client": "api"}]})]
     [['Time', 'client', 'Value']]
-    >>> [list(frame) for frame in frames_of({"A": [{"client": "api"}], "B": [{}]})]
+    >>> [list(frame) for frame in frames_of({"A": [{"client": "api"}], "B": []})]
     [['Time', 'client', 'Value #A'], ['Time', 'Value #B']]
     """
-    given = {ref: series for ref, series in answers.items() if series}
     return [
-        {name: name for name in ("Time", *_labels(series), _value_name(ref, len(given)))}
-        for ref, series in given.items()
+        {name: name for name in ("Time", *_labels(series), _value_name(ref, len(answers)))}
+        for ref, series in answers.items()
     ]
 
 

@@ -14,7 +14,7 @@ from grafana.src.blocking.sessions import (
 )
 from grafana.src.house import CLEAR, Column, Query, Row, Table, TimeSeries, Word, red, to
 from grafana.src.root_blockers import AGE, BLOCKER, PAGED_FOR, VICTIMS, VICTIMS_OF_RESTING
-from grafana.src.shared import complete
+from grafana.src.shared import added_up, complete
 
 ROOTS: Final = Row(
     "Who is in the way?",
@@ -93,12 +93,10 @@ ROOTS: Final = Row(
             ),
             queries=(
                 Query(
-                    expr="""\
-max by (target, client) (
-  sum by (job, instance, target, client) (
-    pgconn_root_blocker_victims{state!~"idle in transaction.*|prepared"}
-  )
-)""",
+                    expr=added_up(
+                        "target, client",
+                        'pgconn_root_blocker_victims{state!~"idle in transaction.*|prepared"}',
+                    ),
                     legend="{{target}} {{client}}",
                 ),
             ),

@@ -4,8 +4,9 @@ from typing import Final
 
 from grafana.src.blocking.sessions import CLIENT, CONNECTIONS, TARGET, USER
 from grafana.src.house import GREY, Column, Query, Row, Table, TimeSeries, orange
-from grafana.src.shared import OTHERS
+from grafana.src.shared import OTHERS, added_up
 
+_BLOCKED: Final = f"pgconn_blocked_connections{{{OTHERS}}}"
 _WAITING: Final = "target, client, usename, datname"
 
 VICTIMS: Final = Row(
@@ -20,12 +21,7 @@ VICTIMS: Final = Row(
                 " it opens a ticket: runbook PostgresLockWaitLong."
             ),
             queries=(
-                Query(
-                    expr=f"""\
-max by ({_WAITING}) (
-  sum by (job, instance, {_WAITING}) (pgconn_blocked_connections{{{OTHERS}}})
-)"""
-                ),
+                Query(expr=added_up(_WAITING, _BLOCKED)),
                 Query(expr=f"max by ({_WAITING}) (pgconn_lock_wait_max_seconds{{{OTHERS}}})"),
             ),
             unit="short",
@@ -55,19 +51,13 @@ max by ({_WAITING}) (
             then="Find who is in their way, above: runbook PostgresSessionsBlocked.",
             queries=(
                 Query(
-                    expr=f"""\
-max by (target) (
-  sum by (job, instance, target) (pgconn_blocked_connections{{{OTHERS}}})
-)""",
+                    expr=added_up("target", _BLOCKED),
                     legend="{{target}} in all",
                     colour=GREY,
                     linked=False,
                 ),
                 Query(
-                    expr=f"""\
-max by (target, client) (
-  sum by (job, instance, target, client) (pgconn_blocked_connections{{{OTHERS}}})
-)""",
+                    expr=added_up("target, client", _BLOCKED),
                     legend="{{target}} {{client}}",
                 ),
             ),
@@ -128,10 +118,9 @@ max by (target, client) (
             ),
             queries=(
                 Query(
-                    expr="""\
-max by (target, datname) (
-  sum by (job, instance, target, datname) (increase(pgconn_database_deadlocks_total[15m]))
-)""",
+                    expr=added_up(
+                        "target, datname", "increase(pgconn_database_deadlocks_total[15m])"
+                    ),
                     legend="{{target}} {{datname}}",
                 ),
             ),

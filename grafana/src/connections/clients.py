@@ -19,10 +19,5 @@ ORPHANS: Final = f"pgconn_orphaned_connections{{{OTHERS}}}"
 """The connections that nobody needs any more, ourselves left out."""
 
 
-def orphans_by(labels: str, orphans: str = ORPHANS) -> str:
-    """Add up what one exporter sees, of those that may watch the same server."""
-    return f"max by ({labels}) (sum by (job, instance, {labels}) ({orphans}))"
-
-
 NOTHING: Final = Word("no size", CLEAR)
 """Stands where there is nothing to measure against; its value is -1."""

@@ -3,7 +3,7 @@
 from typing import Final
 
 from exporter.alerts.model import Dashboard
-from grafana.src.connections.clients import BUSY, CLIENT, NOTHING, orphans_by
+from grafana.src.connections.clients import BUSY, CLIENT, NOTHING, ORPHANS
 from grafana.src.connections.slots import FILLED, OVERCOMMITTED, USABLE, USED
 from grafana.src.house import (
     BLUE,
@@ -21,7 +21,7 @@ from grafana.src.house import (
     red,
     to,
 )
-from grafana.src.shared import LINES, OTHERS, complete
+from grafana.src.shared import LINES, OTHERS, added_up, complete
 
 _HELD_BY_CLIENT: Final = f"max by ({CLIENT}) (pgconn_client_connections{{{OTHERS}}})"
 _HOLDERS: Final = f"topk(100, {_HELD_BY_CLIENT})"
@@ -54,7 +54,7 @@ _BY_CLIENT: Final = Table(
             )
         ),
         Query(expr=_of_clients(BUSY, "* 0 - 1")),
-        Query(expr=_of_clients(orphans_by(CLIENT))),
+        Query(expr=_of_clients(added_up(CLIENT, ORPHANS))),
         Query(
             expr=_of_clients(
                 f"max by ({CLIENT})"
@@ -137,8 +137,7 @@ _BY_STATE: Final = TimeSeries(
     " Active ones that grow: see what they wait for on Load and statements.",
     queries=(
         Query(
-            expr="max by (target, state) (sum by (job, instance, target, state)"
-            f" (pgconn_connections{{{OTHERS}}}))",
+            expr=added_up("target, state", f"pgconn_connections{{{OTHERS}}}"),
             legend="{{target}} {{state}}",
         ),
     ),

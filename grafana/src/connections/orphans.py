@@ -3,7 +3,7 @@
 from typing import Final
 
 from exporter.alerts.model import Dashboard
-from grafana.src.connections.clients import CLIENT, NOTHING, orphans_by
+from grafana.src.connections.clients import CLIENT, NOTHING, ORPHANS
 from grafana.src.house import (
     BLUE,
     CLEAR,
@@ -22,16 +22,16 @@ from grafana.src.house import (
     red,
     to,
 )
-from grafana.src.shared import OTHERS, complete
+from grafana.src.shared import OTHERS, added_up, complete
 
 _REASON: Final = "target, client, reason"
-_FOUND: Final = orphans_by(_REASON)
+_FOUND: Final = added_up(_REASON, ORPHANS)
 _RUNS_ON: Final = f'reason=~"query_outlived_client|client_gone", {OTHERS}'
 _RUN_ON: Final = f"pgconn_orphaned_connections{{{_RUNS_ON}}}"
 _LEFT_IDLE: Final = f'pgconn_orphaned_connections{{reason=~"idle_.+", {OTHERS}}}'
 _OF_POOL: Final = (
-    f"{orphans_by(_REASON, _RUN_ON)} * 0 + on ({CLIENT}) group_left () ("
-    f"{orphans_by(CLIENT, _RUN_ON)} / on ({CLIENT})"
+    f"{added_up(_REASON, _RUN_ON)} * 0 + on ({CLIENT}) group_left () ("
+    f"{added_up(CLIENT, _RUN_ON)} / on ({CLIENT})"
     f" max by ({CLIENT}) (pgconn_client_pool_size > 0))"
 )
 _REASONS: Final[Words] = {
@@ -62,9 +62,9 @@ _BY_REASON: Final = Table(
     " runbooks PostgresQueriesOutliveClient and PostgresOrphanedConnections.",
     queries=(
         Query(expr=_FOUND),
-        Query(expr=_of_found(orphans_by(_REASON, _RUN_ON))),
+        Query(expr=_of_found(added_up(_REASON, _RUN_ON))),
         Query(expr=_of_found(_OF_POOL, "* 0 - 1")),
-        Query(expr=_of_found(orphans_by(_REASON, _LEFT_IDLE))),
+        Query(expr=_of_found(added_up(_REASON, _LEFT_IDLE))),
         Query(
             expr=_of_found(
                 f"max by ({_REASON}) (pgconn_orphaned_connection_age_max_seconds{{{OTHERS}}})"
@@ -112,7 +112,7 @@ _REASON_COURSE: Final = TimeSeries(
     " Waves of client_gone: its workers are killed, see who vanished below.",
     queries=(
         Query(
-            expr=orphans_by("target, reason"),
+            expr=added_up("target, reason", ORPHANS),
             legend="{{target}} {{reason}}",
         ),
     ),

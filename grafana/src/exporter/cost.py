@@ -5,8 +5,9 @@ from typing import Final
 from grafana.src.exporter.nothing import NONE, NOTHING
 from grafana.src.exporter.scrapes import by_exporter
 from grafana.src.house import CLEAR, Column, Query, Row, Table, TimeSeries
-from grafana.src.shared import LINES
+from grafana.src.shared import LINES, added_up
 
+_POLLED: Final = "rate(pgconn_poll_duration_seconds_sum[$__rate_interval])"
 _POLLING: Final = TimeSeries(
     title="Time that polls take on a target",
     question="What do the reads cost the server at most?",
@@ -16,8 +17,7 @@ _POLLING: Final = TimeSeries(
     " look at. Give it a longer interval.",
     queries=(
         Query(
-            expr=f"topk({LINES}, max by (target) (sum by (job, instance, target)"
-            " (rate(pgconn_poll_duration_seconds_sum[$__rate_interval]))))",
+            expr=f"topk({LINES}, {added_up('target', _POLLED)})",
             legend="{{target}}",
         ),
     ),

@@ -26,10 +26,12 @@ _FRESH: Final = (
 )
 
 
-def _polls(part: str) -> str:
-    return f"max by ({READ}) (rate(pgconn_poll_duration_seconds_{part}[$__rate_interval]))"
+def _rate(counter: str) -> str:
+    return f"max by ({READ}) (rate({counter}[$__rate_interval]))"
 
 
+_SECONDS: Final = _rate("pgconn_poll_duration_seconds_sum")
+_POLLS: Final = _rate("pgconn_poll_duration_seconds_count")
 _FAILED: Final = f"sum by ({READ}) (rate(pgconn_poll_errors_total[$__rate_interval]))"
 
 _TABLE: Final = Table(
@@ -48,15 +50,9 @@ _TABLE: Final = Table(
         ),
         Query(expr=or_nothing(AGE, INTERVAL, READ)),
         Query(expr=INTERVAL),
-        Query(
-            expr=or_nothing(
-                f"{_polls('sum')} / on ({READ}) ({_polls('count')} > 0)", INTERVAL, READ
-            )
-        ),
-        Query(expr=or_nothing(_polls("sum"), INTERVAL, READ)),
-        Query(
-            expr=f"{_FAILED} / on ({READ}) ({_polls('count')} > 0) or on ({READ}) {INTERVAL} * 0"
-        ),
+        Query(expr=or_nothing(f"{_SECONDS} / on ({READ}) ({_POLLS} > 0)", INTERVAL, READ)),
+        Query(expr=or_nothing(_SECONDS, INTERVAL, READ)),
+        Query(expr=f"{_FAILED} / on ({READ}) ({_POLLS} > 0) or on ({READ}) {INTERVAL} * 0"),
     ),
     columns=(
         Column(name="instance", title="Exporter"),

@@ -22,6 +22,7 @@ from grafana.src.house import (
     orange,
     to,
 )
+from grafana.src.shared import added_up
 
 _UNREACHED: Final = "max by (target) (pgconn_up == bool 0)"
 
@@ -47,10 +48,7 @@ _TABLE: Final = Table(
             Query(expr=or_nothing(f"max by (target) ({metric})", _UNREACHED, "target"))
             for metric in ("pgconn_privileges_limited", "1 - pgconn_tcp_table_usable")
         ),
-        Query(
-            expr="max by (target) (sum by (job, instance, target) (pgconn_series_folded))"
-            f" or on (target) {_UNREACHED} * 0"
-        ),
+        Query(expr=f"{added_up('target', 'pgconn_series_folded')} or on (target) {_UNREACHED} * 0"),
     ),
     columns=(
         Column(name="target", title="Target", links=(to(Dashboard.INCIDENT, "target", row=True),)),

@@ -10,13 +10,15 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import prometheus as asked
 
 from grafana.src.house.dressing import SOURCE
-from grafana.src.house.model import Annotation, Compare, Page, Row
+from grafana.src.house.model import Annotation, Page, Row
 from grafana.src.house.panels import build, identity
 from grafana.src.house.selecting import selecting
 
 COLUMNS: Final = 24
 TAG: Final = "pgconn"
 ALL: Final = ".+"
+BEFORE: Final = ("1d", "7d", "1h")
+"""How long ago there may be something to compare with; the first is chosen."""
 
 
 def template(page: Page) -> str:
@@ -40,7 +42,7 @@ def _visible(document: Any) -> Any:  # noqa: ANN401 - JSON
 def _dashboard(page: Page) -> dashboard.Dashboard:
     builder = dashboard.Dashboard(f"pgconn / {page.title}").uid(page.uid)
     builder.description(page.answers).tags([TAG, "postgresql"]).editable().readonly()
-    builder.time(page.since, "now").refresh("30s").timezone("browser")
+    builder.time("now-1h", "now").refresh("30s").timezone("browser")
     builder.tooltip(model.DashboardCursorSync.CROSSHAIR)
     for variable in _variables(page):
         builder.with_variable(variable)
@@ -71,8 +73,8 @@ def _variables(page: Page) -> Iterator[Any]:
         yield _choice(
             "client", "Client", f"label_values(pgconn_client_connections{{{of_target}}}, client)"
         )
-    if page.compare is not None:
-        yield _compare(page.compare)
+    if page.compare:
+        yield _compare()
 
 
 def _choice(name: str, label: str, query: str) -> dashboard.QueryVariable:
@@ -83,13 +85,13 @@ def _choice(name: str, label: str, query: str) -> dashboard.QueryVariable:
     return variable.sort(model.VariableSort.ALPHABETICAL_ASC)
 
 
-def _compare(compare: Compare) -> dashboard.CustomVariable:
+def _compare() -> dashboard.CustomVariable:
     options = [
         model.VariableOption(selected=place == 0, text=choice, value=choice)
-        for place, choice in enumerate(compare.choices)
+        for place, choice in enumerate(BEFORE)
     ]
     variable = dashboard.CustomVariable("compare").label("Compared with, before")
-    return variable.values(",".join(compare.choices)).options(options).current(options[0])
+    return variable.values(",".join(BEFORE)).options(options).current(options[0])
 
 
 # --- What is marked in all graphs

@@ -10,16 +10,14 @@ from grafana_foundation_sdk.builders import (
     heatmap,
     stat,
     statetimeline,
-    text,
     timeseries,
 )
 from grafana_foundation_sdk.models import common as words
 from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import heatmap as heat
-from grafana_foundation_sdk.models import text as markup
 
-from grafana.src.house.dressing import SOURCE, coloured, dress, fixed, newest, option
-from grafana.src.house.model import BarGauge, Heatmap, Query, Stat, Text, Timeline, TimeSeries
+from grafana.src.house.dressing import coloured, dress, fixed, newest, option
+from grafana.src.house.model import BarGauge, Heatmap, Query, Stat, Timeline, TimeSeries
 
 # Where all is 0, Grafana would draw these against 100.
 _COUNTED: Final = {"short", "cps", "reqps", "ops"}
@@ -66,8 +64,7 @@ def lines(panel: TimeSeries) -> model.Panel:
         builder.thresholds_style(dashed)
     if panel.unit in _COUNTED or (panel.unit == "percentunit" and panel.steps):
         builder.axis_soft_max(1)
-    if panel.bottom is not None:
-        builder.min(panel.bottom)
+    builder.min(0)
     if panel.top is not None:
         builder.max(panel.top)
     for pattern, colour in panel.colours.items():
@@ -118,21 +115,8 @@ def heat_map(panel: Heatmap) -> model.Panel:
     """Build how many are in which bucket, over time."""
     builder = dress(heatmap.Panel(), panel).calculate(calculate=False)
     builder.y_axis(heatmap.YAxisConfig().unit(panel.unit))
-    builder.cell_values(heatmap.CellValues().unit(panel.counted)).cell_gap(1)
+    builder.cell_values(heatmap.CellValues().unit("short")).cell_gap(1)
     scheme = heatmap.HeatmapColorOptions().mode(heat.HeatmapColorMode.SCHEME).scheme("Blues")
     builder.color(scheme.steps(32).reverse(reverse=False).exponent(0.5))
     builder.show_legend().show_value(words.VisibilityMode.AUTO)
     return builder.build()
-
-
-def text_panel(panel: Text) -> model.Panel:
-    """Build a few words."""
-    return (
-        text.Panel()
-        .title(panel.title)
-        .mode(markup.TextMode.MARKDOWN)
-        .content(panel.content)
-        .description(panel.content)
-        .datasource(SOURCE)
-        .build()
-    )

@@ -123,7 +123,6 @@ class TimeSeries(Panel):
     """Lines over time; thresholds are dashed lines where there are steps."""
 
     stacked: bool = False
-    bottom: float | None = 0
     top: float | None = None
     colours: Mapping[str, str] = field(default_factory=dict)
     """Colours by what a series is called, as a regular expression."""
@@ -139,9 +138,6 @@ class Timeline(Panel):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heatmap(Panel):
     """How many are in which bucket (`le`), over time; the unit is that of the buckets."""
-
-    counted: str = "short"
-    """The unit of what is counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,22 +174,12 @@ class Table(Panel):
     """The title of the column by which the rows are ordered, highest first."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Text:
-    """A few words, as Markdown."""
-
-    title: str
-    content: str
-    width: int
-    height: int = 4
-
-
 @dataclass(frozen=True, slots=True)
 class Row:
     """Panels under a heading, from left to right; 24 columns are a line."""
 
     title: str
-    panels: tuple[Panel | Text, ...]
+    panels: tuple[Panel, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,13 +192,6 @@ class Annotation:
     text: str = ""
     colour: str
     shown: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Compare:
-    """A choice of how long ago, to compare with: `offset $compare`."""
-
-    choices: tuple[str, ...] = ("1d", "7d", "1h")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,5 +208,5 @@ class Page:
     """The metric whose targets can be chosen."""
     clients: bool = False
     """Let clients be chosen: `$client` selects wherever a metric has the label."""
-    compare: Compare | None = None
-    since: str = "now-1h"
+    compare: bool = False
+    """Let it be chosen how long ago to compare with: `offset $compare`."""

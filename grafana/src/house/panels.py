@@ -10,7 +10,7 @@ from grafana_foundation_sdk.models import dashboard as model
 from grafana_foundation_sdk.models import prometheus as asked
 
 from grafana.src.house.dressing import SOURCE
-from grafana.src.house.kinds import bars, heat_map, lines, stat_panel, states, text_panel
+from grafana.src.house.kinds import bars, heat_map, lines, stat_panel, states
 from grafana.src.house.model import (
     BarGauge,
     Heatmap,
@@ -18,7 +18,6 @@ from grafana.src.house.model import (
     Panel,
     Stat,
     Table,
-    Text,
     Timeline,
     TimeSeries,
 )
@@ -32,17 +31,15 @@ _KINDS: Final[Mapping[type, Callable[[Any], model.Panel]]] = {
     Timeline: states,
     Heatmap: heat_map,
     Table: table_panel,
-    Text: text_panel,
 }
 
 
-def build(panel: Panel | Text, page: Page, place: model.GridPos) -> model.Panel:
+def build(panel: Panel, page: Page, place: model.GridPos) -> model.Panel:
     """Give a panel in Grafana's words, at its place."""
     built = _KINDS[type(panel)](panel)
     built.id_val = identity(page.uid, panel.title)
     built.grid_pos = place
-    if isinstance(panel, Panel):
-        built.targets = list(_targets(panel, page))
+    built.targets = list(_targets(panel, page))
     return built
 
 

@@ -3,7 +3,7 @@
 from typing import Final
 
 from exporter.alerts.model import Dashboard
-from grafana.src.house import Compare, Page
+from grafana.src.house import Page
 from grafana.src.incident.changes import CHANGES
 from grafana.src.incident.connecting import CONNECTING
 from grafana.src.incident.marks import MARKS
@@ -16,5 +16,5 @@ PAGE: Final = Page(
     answers="Can clients connect, how long still, which way to go, and who is it?",
     rows=(CONNECTING, WAY, WHO, CHANGES),
     annotations=MARKS,
-    compare=Compare(),
+    compare=True,
 )

@@ -6,7 +6,7 @@ from exporter.alerts.model import Dashboard
 from exporter.alerts.slots import SLOTS_RATIO
 from grafana.src.house import BLUE, GREEN, Query, Row, Stat, Step, Word, orange, to
 from grafana.src.incident.states import UNKNOWN
-from grafana.src.shared import OTHERS
+from grafana.src.shared import OTHERS, added_up
 
 _NOTHING: Final[dict[float, Word]] = {0: Word("None", GREEN)}
 
@@ -18,18 +18,18 @@ def _seen(expr: str) -> str:
 
 _OUTLIVED = f'reason=~"query_outlived_client|client_gone", {OTHERS}'
 # What the alerts count: queries that nobody waits for, and what is idle where that is many.
-_ORPHANS = f"""\
-max by (target) (
-  sum by (job, instance, target) (
-    sum by (job, instance, target, client, reason) (
-      pgconn_orphaned_connections{{{_OUTLIVED}}}
-    )
-    or on (job, instance, target, client, reason)
-    sum by (job, instance, target, client, reason) (
-      pgconn_orphaned_connections{{reason=~"idle_.+", {OTHERS}}}
-    ) >= @{{orphans_many}}
+_ORPHANS = added_up(
+    "target",
+    f"""
+  sum by (job, instance, target, client, reason) (
+    pgconn_orphaned_connections{{{_OUTLIVED}}}
   )
-)"""
+  or on (job, instance, target, client, reason)
+  sum by (job, instance, target, client, reason) (
+    pgconn_orphaned_connections{{reason=~"idle_.+", {OTHERS}}}
+  ) >= @{{orphans_many}}
+""",
+)
 
 _HOG = f"""\
 topk by (target) (1,
@@ -92,10 +92,7 @@ WAY: Final = Row(
             ),
             queries=(
                 Query(
-                    expr=_seen(f"""\
-max by (target) (
-  sum by (job, instance, target) (pgconn_blocked_connections{{{OTHERS}}})
-)"""),
+                    expr=_seen(added_up("target", f"pgconn_blocked_connections{{{OTHERS}}}")),
                     legend="{{target}}",
                 ),
             ),
@@ -165,9 +162,8 @@ max by (target) (
             then="The next dashboard has each with its cure (runbook PostgresTimeoutMismatch).",
             queries=(
                 Query(
-                    expr="max by (target) (sum by (job, instance, target)"
-                    " (pgconn_timeout_mismatch))\n"
-                    "or on (target)\n0 * max by (target) (pgconn_slots_usable)",
+                    expr=added_up("target", "pgconn_timeout_mismatch")
+                    + "\nor on (target)\n0 * max by (target) (pgconn_slots_usable)",
                     legend="{{target}}",
                 ),
             ),

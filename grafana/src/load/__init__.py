@@ -3,7 +3,7 @@
 from typing import Final
 
 from exporter.alerts.model import Dashboard
-from grafana.src.house import Compare, Page
+from grafana.src.house import Page
 from grafana.src.load.sessions import SESSIONS
 from grafana.src.load.slow import SLOW
 from grafana.src.load.statements import STATEMENTS
@@ -15,5 +15,5 @@ PAGE: Final = Page(
     answers="What the sessions do or wait for, and which statement is slower than it was.",
     rows=(SESSIONS, STATEMENTS, SLOW, USUAL),
     clients=True,
-    compare=Compare(),
+    compare=True,
 )

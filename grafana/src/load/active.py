@@ -2,22 +2,16 @@
 
 from typing import Final
 
-from grafana.src.shared import OTHERS
+from grafana.src.shared import OTHERS, added_up
 
 _ACTIVE: Final = f'pgconn_session_seconds_total{{state="active", {OTHERS}}}'
 
 
 def active(labels: str, offset: str = "") -> str:
     """Give the average number of active sessions, by some labels."""
-    return f"""\
-max by ({labels}) (
-  sum by (job, instance, {labels}) (rate({_ACTIVE}[$__rate_interval]{offset}))
-)"""
+    return added_up(labels, f"rate({_ACTIVE}[$__rate_interval]{offset})")
 
 
 def ten_minutes(labels: str) -> str:
     """Give the same over ten minutes, as the alert takes it."""
-    return f"""\
-max by ({labels}) (
-  sum by (job, instance, {labels}) (increase({_ACTIVE}[10m]) / 600)
-)"""
+    return added_up(labels, f"increase({_ACTIVE}[10m]) / 600")

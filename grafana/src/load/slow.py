@@ -5,7 +5,7 @@ from typing import Final
 from exporter.alerts.model import Dashboard
 from grafana.src.house import Query, Row, TimeSeries, orange, to
 from grafana.src.load.clients import CLIENT_LINKS, CLIENT_NAME
-from grafana.src.shared import LINES, OTHERS
+from grafana.src.shared import LINES, OTHERS, added_up
 
 
 def _oldest(blocked: str) -> str:
@@ -18,14 +18,8 @@ topk({LINES},
 
 
 def _slow(blocked: str) -> str:
-    return f"""\
-topk({LINES},
-  max by (target, client) (
-    sum by (job, instance, target, client) (
-      pgconn_slow_queries{{blocked="{blocked}", {OTHERS}}}
-    )
-  )
-)"""
+    slow = f'pgconn_slow_queries{{blocked="{blocked}", {OTHERS}}}'
+    return f"topk({LINES}, {added_up('target, client', slow)})"
 
 
 SLOW: Final = Row(

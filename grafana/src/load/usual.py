@@ -6,17 +6,13 @@ from grafana.src.house import BLUE, GREY, Query, Row, Stat, TimeSeries, orange
 from grafana.src.load.active import ten_minutes
 from grafana.src.load.clients import CLIENT_LINKS, CLIENT_NAME
 from grafana.src.pg_stat_statements import LEAST
+from grafana.src.shared import added_up
 
 _BY_CLIENT: Final = ten_minutes("target, client")
 
 
 def _calls(labels: str, offset: str = "") -> str:
-    return f"""\
-max by ({labels}) (
-  sum by (job, instance, {labels}) (
-    rate(pgconn_statement_calls_total[$__rate_interval]{offset})
-  )
-)"""
+    return added_up(labels, f"rate(pgconn_statement_calls_total[$__rate_interval]{offset})")
 
 
 USUAL: Final = Row(
@@ -94,7 +90,7 @@ or on (target, client)
         Stat(
             title="Statistics began",
             question="Since when does pg_stat_statements count?",
-            meaning="`Mean ever` is the mean since then. From PostgreSQL 14 on.",
+            meaning="pgconn_statement_mean_seconds is the mean since then. From PostgreSQL 14 on.",
             then="Long ago: believe the recent mean. Just now: somebody has reset it.",
             queries=(
                 Query(

@@ -15,14 +15,14 @@ from grafana.src.house import (
     TimeSeries,
 )
 from grafana.src.pgbouncer.labels import POOL
+from grafana.src.shared import added_up
 
 _CLIENT: Final = "target, application_name, client_addr, database, user"
 _MOST: Final = 50
 
 
 def _clients(selector: str = "") -> str:
-    each = f"sum by (job, instance, {_CLIENT}) (pgconn_pgbouncer_client_connections{selector})"
-    return f"max by ({_CLIENT}) ({each})"
+    return added_up(_CLIENT, f"pgconn_pgbouncer_client_connections{selector}")
 
 
 _ALL_CLIENTS: Final = f"topk({_MOST}, {_clients()})"

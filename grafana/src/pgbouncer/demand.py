@@ -32,12 +32,14 @@ _CHOSEN: Final = 'max by (server) (pgconn_pgbouncer_info{server!=""})'
 
 def _of_server(metric: str) -> str:
     """Give a metric of PostgreSQL by the label `server`."""
-    newest = f'max by (target) (pgconn_{metric}{{target!=""}})'
+    newest = f'max by (target) ({metric}{{target!=""}})'
     return f'max by (server) (label_replace({newest}, "server", "$1", "target", "(.+)"))'
 
 
+_USABLE: Final = _of_server("pgconn_slots_usable")
+_USED: Final = _of_server("pgconn_slots_used")
 _PROMISED: Final = f"({_MAY_OPEN} and on (server) {_CHOSEN})"
-_BOTH: Final = f"({_PROMISED} and on (server) {_of_server('slots_usable')})"
+_BOTH: Final = f"({_PROMISED} and on (server) {_USABLE})"
 
 _OVERCOMMIT: Final = Table(
     title="What the pools may open, against PostgreSQL's slots",
@@ -49,11 +51,9 @@ _OVERCOMMIT: Final = Table(
     " max_connections: the runbook of PgBouncerOvercommits tells which.",
     queries=(
         Query(expr=_BOTH),
-        Query(expr=f"{_of_server('slots_usable')} and on (server) {_BOTH}"),
-        Query(expr=f"{_BOTH} / on (server) ({_of_server('slots_usable')} > 0)"),
-        Query(
-            expr=f"({_of_server('slots_used')} or on (server) {_BOTH} * 0) and on (server) {_BOTH}"
-        ),
+        Query(expr=f"{_USABLE} and on (server) {_BOTH}"),
+        Query(expr=f"{_BOTH} / on (server) ({_USABLE} > 0)"),
+        Query(expr=f"({_USED} or on (server) {_BOTH} * 0) and on (server) {_BOTH}"),
     ),
     columns=(
         SERVER,

@@ -17,21 +17,15 @@ from grafana.src.house import (
 )
 from grafana.src.pgbouncer.behind import SERVER, behind
 from grafana.src.pgbouncer.labels import POOL
-from grafana.src.shared import LINES
+from grafana.src.shared import LINES, added_up
 
 _POOL_NAME: Final = "{{target}} {{database}}/{{user}}"
 
 
-def _busiest(metric: str) -> str:
-    # Of several exporters that watch the same pool, the one that saw most.
-    summed = f"sum by (job, instance, {POOL}) (pgconn_pgbouncer_{metric})"
-    return f"max by ({POOL}) ({summed})"
-
-
 _SIZE: Final = f"max by ({POOL}) (pgconn_pgbouncer_pool_size)"
-_BUSY: Final = _busiest('pool_servers{state!~"idle|used"}')
-_ACTIVE: Final = _busiest('pool_clients{state="active"}')
-_WAITING: Final = _busiest('pool_clients{state="waiting"}')
+_BUSY: Final = added_up(POOL, 'pgconn_pgbouncer_pool_servers{state!~"idle|used"}')
+_ACTIVE: Final = added_up(POOL, 'pgconn_pgbouncer_pool_clients{state="active"}')
+_WAITING: Final = added_up(POOL, 'pgconn_pgbouncer_pool_clients{state="waiting"}')
 _MAX_WAIT: Final = f"max by ({POOL}) (pgconn_pgbouncer_pool_max_wait_seconds)"
 # A pool without a limit has no size, and no share of it.
 _UNLIMITED: Final = -1

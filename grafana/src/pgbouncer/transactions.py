@@ -8,10 +8,15 @@ from grafana.src.shared import LINES
 
 _DATABASE_NAME: Final = "{{target}} {{database}}"
 
+_TRANSACTIONS: Final = "pgconn_pgbouncer_transactions_total"
+_QUERIES: Final = "pgconn_pgbouncer_queries_total"
+_TRANSACTION_SECONDS: Final = "pgconn_pgbouncer_transaction_seconds_total"
+_QUERY_SECONDS: Final = "pgconn_pgbouncer_query_seconds_total"
+_WAIT_SECONDS: Final = "pgconn_pgbouncer_wait_seconds_total"
+
 
 def _rate(counter: str) -> str:
-    rate = f"rate(pgconn_pgbouncer_{counter}_total[$__rate_interval])"
-    return f"max by ({DATABASE}) ({rate})"
+    return f"max by ({DATABASE}) (rate({counter}[$__rate_interval]))"
 
 
 def _each(seconds: str, counted: str) -> str:
@@ -24,7 +29,7 @@ _WAIT_EACH: Final = TimeSeries(
     meaning="With pool_mode = session a client waits once, and this is little even where it hurts.",
     then="If it grows with the time that transactions take (at the right), PostgreSQL is slow; if"
     " it grows alone, more clients share the pool than it was made for.",
-    queries=(Query(expr=_each("wait_seconds", "transactions"), legend=_DATABASE_NAME),),
+    queries=(Query(expr=_each(_WAIT_SECONDS, _TRANSACTIONS), legend=_DATABASE_NAME),),
     unit="s",
     width=8,
     wide_legend=False,
@@ -39,12 +44,10 @@ _TIME_EACH: Final = TimeSeries(
     " transactions are, make the application's shorter.",
     queries=(
         Query(
-            expr=_each("transaction_seconds", "transactions"),
+            expr=_each(_TRANSACTION_SECONDS, _TRANSACTIONS),
             legend=f"{_DATABASE_NAME} transaction",
         ),
-        Query(
-            expr=_each("query_seconds", "queries"), legend=f"{_DATABASE_NAME} query", dashed=True
-        ),
+        Query(expr=_each(_QUERY_SECONDS, _QUERIES), legend=f"{_DATABASE_NAME} query", dashed=True),
     ),
     unit="s",
     width=8,
@@ -58,10 +61,10 @@ _THROUGHPUT: Final = TimeSeries(
     " is PostgreSQL: open Blocking for the server behind.",
     queries=(
         Query(
-            expr=f"topk({LINES}, {_rate('transactions')})", legend=f"{_DATABASE_NAME} transactions"
+            expr=f"topk({LINES}, {_rate(_TRANSACTIONS)})", legend=f"{_DATABASE_NAME} transactions"
         ),
         Query(
-            expr=f"topk({LINES}, {_rate('queries')})",
+            expr=f"topk({LINES}, {_rate(_QUERIES)})",
             legend=f"{_DATABASE_NAME} queries",
             dashed=True,
         ),

@@ -54,7 +54,7 @@ from tests.unit.dashboards.linter import (
 )
 from tests.unit.dashboards.reading import Check
 from tests.unit.dashboards.test_dashboards import different
-from tests.unit.dashboards.words import WORDS, nothing_found, questions, short_texts
+from tests.unit.dashboards.words import WORDS, existing_names, nothing_found, questions, short_texts
 
 CHECKS: Final = (*LINTER, *LAYOUT, *EXPRESSIONS, *LINKS, *WORDS, *COLOURS)
 
@@ -287,6 +287,8 @@ BROKEN: Final[tuple[tuple[Check, str, Change, str], ...]] = (
     (questions, f"{STAT}.description", to("**It is so.**\n\nDo this."), "which question"),
     (questions, f"{STAT}.description", to("**Is it so?**"), "which question it answers, and more"),
     (questions, f"{STAT}.description", to("**Is it so?**\n\nDo"), "ends within a sentence"),
+    (existing_names, f"{STAT}.description", to("Runbook PostgresFull."), "names PostgresFull, wh"),
+    (existing_names, f"{STAT}.description", to("See `pgconn_full`."), "names pgconn_full, which"),
     (short_texts, f"{TEXT}.options.content", to("word " * 61), "Read: has 61 words"),
     (short_texts, f"{TEXT}.options.content", to(""), "Read: has 0 words"),
     (nothing_found, f"{STAT}.{OPTIONS}.noValue", to(""), "Used: does not say"),

@@ -4,11 +4,16 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from exporter.alerts import GROUPS
+from tests.unit.alerts.promql import DECLARED
 from tests.unit.dashboards.reading import Check, Document, asking, called, options_of, panels
 
 MOST_WORDS: Final = 60
 
 _ANSWERS: Final = re.compile(r"\*\*[A-Z`][^*]*\?\*\*\n\n\S", re.DOTALL)
+
+_NAME: Final = re.compile(r"\b(?:(?:Postgres|PgBouncer|Pgconn)[A-Z]\w+|pgconn_\w+)")
+_KNOWN: Final = {rule.alert for group in GROUPS for rule in group.rules} | DECLARED.keys()
 
 
 def questions(dashboard: Document) -> Iterator[str]:
@@ -19,6 +24,13 @@ def questions(dashboard: Document) -> Iterator[str]:
             yield f"{called(panel)}: does not say which question it answers, and more"
         if not description.rstrip().endswith((".", "?")):
             yield f"{called(panel)}: its description ends within a sentence"
+
+
+def existing_names(dashboard: Document) -> Iterator[str]:
+    """Insist that the runbooks and metrics that a description names are there."""
+    for panel in asking(dashboard):
+        for name in sorted(set(_NAME.findall(panel.get("description", ""))) - _KNOWN):
+            yield f"{called(panel)}: names {name}, which does not exist"
 
 
 def short_texts(dashboard: Document) -> Iterator[str]:
@@ -38,4 +50,4 @@ def nothing_found(dashboard: Document) -> Iterator[str]:
             yield f"{called(panel)}: does not say what it means when it is empty"
 
 
-WORDS: Final[tuple[Check, ...]] = (questions, short_texts, nothing_found)
+WORDS: Final[tuple[Check, ...]] = (questions, existing_names, short_texts, nothing_found)
