@@ -14,7 +14,7 @@ from tests.integration.staging import MONITOR, UNPRIVILEGED, Client, Session, St
 
 CLIENTS: Final[Sequence[Mapping[str, object]]] = [
     {"name": "api", "match": {"application_name": "gunicorn*"}, "pool_size": 4},
-    {"name": "celery", "match": {"usename": "celery"}, "pool_size": 20},
+    {"name": "celery", "match": {"usename": "celery"}, "idle_timeout": "1s", "pool_size": 20},
     {"name": "reports", "match": {"usename": "reports"}, "request_timeout": "1s", "pool_size": 2},
     {"name": "deploy", "match": {"usename": "deploy"}},
 ]
