@@ -417,8 +417,10 @@ async def post(
     session: aiohttp.ClientSession, url: str, alerts: Iterable[Alert], *, over: bool = False
 ) -> None:
     """Send alerts as Prometheus does: that they fire, or that they are over."""
-    ends = datetime.now(UTC) + timedelta(minutes=0 if over else 10)
-    times = {"startsAt": (ends - timedelta(hours=1)).isoformat(), "endsAt": ends.isoformat()}
+    now = datetime.now(UTC)
+    # For an alert that has been firing for longer than group_wait, a group does not wait for more.
+    starts, ends = (now - timedelta(minutes=1), now) if over else (now, now + timedelta(minutes=10))
+    times = {"startsAt": starts.isoformat(), "endsAt": ends.isoformat()}
     body = [{"labels": labels, **times} for labels in alerts]
     async with session.post(f"{url}/api/v2/alerts", json=body) as response:
         assert response.status == 200, await response.text()
