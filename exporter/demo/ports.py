@@ -1,8 +1,14 @@
 """Loopback addresses and free ports of this machine."""
 
+import random
 import socket
+from collections.abc import Sequence
 
 IPV4, IPV6 = "127.0.0.1", "::1"
+
+# Below what Linux gives to outgoing connections (32768 and up by default): one that is opened
+# before the server listens could have its port, and so could another while it restarts.
+PORTS: Sequence[int] = range(20000, 32768)
 
 
 def bindable(host: str, port: int = 0) -> bool:
@@ -24,10 +30,22 @@ def loopbacks() -> list[str]:
 
 
 def free_port() -> int:
-    """Return a port that is free on every loopback address."""
+    """Return a port that is free on every loopback address, which nobody else is given.
+
+    No other call returns it while this process lives, in whichever process.
+    """
     while True:
-        with socket.socket() as listener:
-            listener.bind((IPV4, 0))
-            port: int = listener.getsockname()[1]
-        if all(bindable(host, port) for host in loopbacks()):
+        port = random.choice(PORTS)
+        if all(bindable(host, port) for host in loopbacks()) and _reserved(port):
             return port
+
+
+def _reserved(port: int) -> bool:
+    """Reserve a port among all that ask here: whoever has bound it for UDP, which nobody uses."""
+    with socket.socket(type=socket.SOCK_DGRAM) as holder:
+        try:
+            holder.bind((IPV4, port))
+        except OSError:
+            return False
+        holder.detach()  # it stays bound as long as this process lives
+    return True
