@@ -22,6 +22,7 @@ from tests.dashboards.grafana import (
     values_asked,
 )
 from tests.dashboards.panels import Panel, Shown, Target, parsed
+from tests.dashboards.preferred import preferred
 from tests.incidents.faster import faster_dashboard
 
 LOOKED_BACK: Final = 30  # seconds: a quarter of an hour
@@ -65,6 +66,24 @@ class Source:
             await asyncio.sleep(TURN if waiting else 0)
         await asyncio.gather(*(self._can_be_chosen(shown) for shown, _ in chosen))
 
+    async def prefers(
+        self, queries: Iterable[tuple[Shown, Panel, Target]], patience: float
+    ) -> None:
+        """See that each left side of an `or` in them was there: its right side hides that."""
+        waiting = [
+            (f"{shown.uid} / {panel.title}: {target.ref}", expr, span)
+            for shown, panel, target in queries
+            for span in [Span(LOOKED_BACK, self.scrapes, panel.interval)]
+            for expr in preferred(_asked(target, shown, span))
+        ]
+        deadline = time.monotonic() + patience
+        while waiting:
+            found = await asyncio.gather(*(self._range(expr, span) for _, expr, span in waiting))
+            waiting = [each for each, series in zip(waiting, found, strict=True) if not series]
+            told = "\n".join(f"{where} has no {expr}" for where, expr, _ in waiting)
+            assert not told or time.monotonic() < deadline, told
+            await asyncio.sleep(TURN if waiting else 0)
+
     async def _can_be_chosen(self, shown: Shown) -> None:
         """See that each variable has values, and that what is marked in graphs can be asked for."""
         span = Span(LOOKED_BACK, self.scrapes)
@@ -87,12 +106,16 @@ class Source:
 
     async def _answer(self, shown: Shown, target: Target, span: Span, now: float) -> list[Series]:
         """Ask as of one moment: the queries of a panel are about the same."""
-        expr = interpolated(target.expr, shown.variables, {"compare": COMPARED}, span)
-        if target.instant:
-            answer = await self._ask("query", {"query": expr, "time": str(now)})
-        else:
-            times = {"start": str(now - span.length), "end": str(now), "step": str(span.step)}
-            answer = await self._ask("query_range", {"query": expr} | times)
+        expr = _asked(target, shown, span)
+        if not target.instant:
+            return await self._range(expr, span, now)
+        answer = await self._ask("query", {"query": expr, "time": str(now)})
+        return list(map(_series, answer["result"]))
+
+    async def _range(self, expr: str, span: Span, now: float | None = None) -> list[Series]:
+        end = now or time.time()
+        times = {"start": str(end - span.length), "end": str(end), "step": str(span.step)}
+        answer = await self._ask("query_range", {"query": expr} | times)
         return list(map(_series, answer["result"]))
 
     async def _ask(self, path: str, parameters: Mapping[str, str]) -> Any:  # noqa: ANN401 - JSON
@@ -106,6 +129,10 @@ class Source:
 
 class RejectedError(Exception):
     """Prometheus does not take a query, or warns of it."""
+
+
+def _asked(target: Target, shown: Shown, span: Span) -> str:
+    return interpolated(target.expr, shown.variables, {"compare": COMPARED}, span)
 
 
 def _series(given: Mapping[str, Any]) -> Series:

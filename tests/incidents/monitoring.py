@@ -18,7 +18,7 @@ from tests.dashboards.panels import Shown
 from tests.incidents.dashboards import Source
 from tests.incidents.pictures import Moment, draw
 from tests.incidents.receiving import Inbox, Labels, Notification, Receivers
-from tests.incidents.shown import SHOWN, SINCE_14, seen
+from tests.incidents.shown import SHOWN, SINCE_14, preferring, seen
 from tests.integration.staging import eventually
 
 INTERVAL_SECONDS: Final = 0.5  # of scrapes and evaluations: 15 s, thirty times as fast
@@ -112,6 +112,14 @@ class Monitoring:
             panels = [asking[title] for title in seen(asking, unseen + untold)]
             chosen.append((self.dashboards[uid], panels))
         await self.source.shows(chosen, patience)
+        queries = [
+            (shown, panel, target)
+            for shown, panels in chosen
+            for panel in panels
+            for target in panel.targets
+            if preferring(incident, shown.uid, panel.title, target.ref)
+        ]
+        await self.source.prefers(queries, patience)
 
     def draws(self, incident: str, *dashboards: Dashboard) -> None:
         """Have dashboards drawn as they are now, where PGCONN_PICTURES names a folder for it."""

@@ -1,4 +1,7 @@
-"""Which panels an incident has to show: all of them are seen with data somewhere."""
+"""Which panels an incident has to show, and where what they prefer to show has to be there.
+
+All of them are seen with data somewhere, and so is the left side of each `or` in their queries.
+"""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -6,6 +9,8 @@ from typing import Final
 from exporter.alerts.model import Dashboard
 
 Titles = tuple[str, ...]
+Letters = Mapping[str, str]
+"""Letters of queries, by the title of their panel."""
 
 
 def seen(titles: Iterable[str], unseen: Titles) -> list[str]:
@@ -30,6 +35,8 @@ _ORPHANS: Final = ("Orphaned connections, and what to do", "Orphans by reason")
 _SET_UP: Final = ("CONNECTION LIMIT used", "Replication slots")
 _HOG: Final = "Holder of most slots"
 _UNBLOCKED: Final = ("Longest query: victims", "Slow queries")
+
+BAD_NIGHT: Final = "bad-night"
 
 SHOWN: Final[Mapping[str, Mapping[Dashboard, Titles]]] = {
     "one-lock": {
@@ -68,6 +75,35 @@ SHOWN: Final[Mapping[str, Mapping[Dashboard, Titles]]] = {
         Dashboard.CONNECTIONS: (*_ORPHANS, "CONNECTION LIMIT used"),
         Dashboard.EXPORTER: (),
     },
-    "bad-night": {**dict.fromkeys(Dashboard, ()), Dashboard.INCIDENT: (_HOG,)},
+    BAD_NIGHT: {**dict.fromkeys(Dashboard, ()), Dashboard.INCIDENT: (_HOG,)},
 }
 """The dashboards on which an incident is seen, each with the panels that it has nothing for."""
+
+ELSEWHERE: Final[Mapping[str, Mapping[Dashboard, Letters]]] = {
+    "connection-loop": {Dashboard.INCIDENT: {"Full in": "A", _HOG: "A"}},
+    "timeout-mismatch": {Dashboard.LOAD: {"Slowest statements": "C"}},
+    "major-upgrade": {Dashboard.CONNECTIONS: {"Replication slots": "C"}},
+}
+"""Queries that prefer to show what no bad night has, but another incident."""
+
+NOWHERE: Final[Mapping[Dashboard, Letters]] = {
+    # transaction_timeout: the PgBouncer that is fetched is older than 1.25.
+    Dashboard.PGBOUNCER: {"Timeouts of PgBouncer": "C"},
+}
+"""Queries that prefer to show what cannot be staged here."""
+
+
+def preferring(incident: str, uid: Dashboard, title: str, letter: str) -> bool:
+    """Tell whether an incident has to have what a query of a panel prefers to show.
+
+    >>> preferring("connection-loop", Dashboard.INCIDENT, "Full in", "A")
+    True
+    >>> preferring(BAD_NIGHT, Dashboard.INCIDENT, "Full in", "A")
+    False
+    >>> preferring(BAD_NIGHT, Dashboard.CONNECTIONS, "Replication slots", "B")
+    True
+    """
+    if incident != BAD_NIGHT:
+        return letter in ELSEWHERE.get(incident, {}).get(uid, {}).get(title, "")
+    others = NOWHERE, *ELSEWHERE.values()
+    return not any(letter in each.get(uid, {}).get(title, "") for each in others)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Final, LiteralString
 
 from exporter.demo.ports import IPV4, free_port
-from tests.incidents.watching import monitored
+from tests.incidents.monitoring import Monitoring
+from tests.incidents.watching import Beyond, monitored
 from tests.integration.conftest import NewCluster
-from tests.integration.pgbouncer import pgbouncer
+from tests.integration.pgbouncer import PgBouncer, pgbouncer
 from tests.integration.staging import MONITOR, UNPRIVILEGED, Client, Session, Stage
 
 CLIENTS: Final[Sequence[Mapping[str, object]]] = [
@@ -18,14 +19,22 @@ CLIENTS: Final[Sequence[Mapping[str, object]]] = [
     {"name": "reports", "match": {"usename": "reports"}, "request_timeout": "1s", "pool_size": 2},
     {"name": "deploy", "match": {"usename": "deploy"}},
 ]
+BEYOND: Final = Beyond(
+    discovers=True,
+    remembers={"target": "orders", "client": "reports", "state": "active"},
+)
+LOAD_LEAST: Final = 0.01  # of sessions in ten minutes, which are twenty seconds here
 REPORTS: Final = Client("reports", "nightly")
 CELERY: Final = Client("celery", "celery")
 SHOP: Final = Client("app", "gunicorn: shop")
+POOLS: Final = ("app", "reports", "celery")
 SHOPS: Final = 12  # more of them than a target with the least limit tells apart
 
 LIMITS: LiteralString = (
     "ALTER ROLE app CONNECTION LIMIT 50; ALTER DATABASE shop CONNECTION LIMIT 60"
 )
+CHECKED: LiteralString = "ALTER SYSTEM SET client_connection_check_interval = '10s'"
+UNREADABLE: LiteralString = "REVOKE SELECT ON pg_replication_slots FROM PUBLIC"
 SLOT: LiteralString = "SELECT pg_create_physical_replication_slot('standby', true)"
 OTHER_ROW: LiteralString = "UPDATE stock SET quantity = quantity - 1 WHERE id = 2"
 
@@ -36,23 +45,45 @@ async def test_bad_night(new_cluster: NewCluster, tmp_path: Path) -> None:
     gone = f"postgresql://{MONITOR}@{IPV4}:{free_port()}/postgres"
     async with Stage(server) as stage, pgbouncer(server) as bouncer:
         targets: list[Mapping[str, object]] = [
-            {"name": "orders", "dsn": server.dsn(user=MONITOR), "slow_query_after": "1s"},
-            {"name": "many", "dsn": server.dsn(user=MONITOR), "max_series": 10},
+            {"name": "orders", "dsn": server.dsn(user=MONITOR), "slow_query_after": "1s"}
+            | {"proc": True},
+            {"name": "many", "dsn": server.dsn(user=MONITOR, dbname="shop"), "max_series": 10},
             {"name": "limited", "dsn": server.dsn(user=UNPRIVILEGED)},
             {"name": "gone", "dsn": gone},
             bouncer.target(name="orders-pool", server="orders"),
         ]
         await stage.execute(LIMITS)
         await stage.execute(SLOT)
-        bouncer.command("PAUSE orders")
+        if server.version >= 14:
+            await stage.execute(CHECKED)
+            await stage.execute("SELECT pg_reload_conf()")
+        await pause(bouncer)
         await crowd(stage)
         await locks(stage)
         async with (
             shopping(stage.connect),
             shopping(bouncer.connect),
-            monitored(tmp_path, targets, CLIENTS) as watch,
+            monitored(tmp_path, targets, CLIENTS, {"load_least": LOAD_LEAST}, BEYOND) as watch,
         ):
+            await a_read_fails(watch, stage)
             await watch.shows("bad-night", 30)
+
+
+async def pause(bouncer: PgBouncer) -> None:
+    """Let clients of several pools, together more than their database may open, wait for one."""
+    sessions = [await bouncer.connect(Client(user, dbname="orders")) for user in POOLS]
+    for session in sessions:
+        await session.run("SELECT 1")
+    bouncer.command("PAUSE orders")
+    for session in sessions:
+        session.begin("SELECT 1")
+
+
+async def a_read_fails(watch: Monitoring, stage: Stage) -> None:
+    """Have one read of a target come late, which was done before."""
+    done = 'pgconn_poll_last_success_timestamp_seconds{target="many", collector="replication"}'
+    await watch.until(done, len)
+    await stage.in_database("shop", UNREADABLE)
 
 
 async def crowd(stage: Stage) -> None:

@@ -8,6 +8,7 @@ import sys
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -21,11 +22,13 @@ from exporter.demo.ports import free_port
 from tests.incidents.alerting import alertmanager, completed
 from tests.incidents.dashboards import faster_dashboards
 from tests.incidents.faster import faster, faster_route, faster_thresholds
+from tests.incidents.history import remember
 from tests.incidents.monitoring import INTERVAL_SECONDS, Monitoring
 from tests.incidents.programs import answering, program
 from tests.incidents.receiving import Receivers, receivers
 from tests.integration.processes import TOOLS
 
+JOB: Final = "pgconn"
 INTERVAL: Final = f"{INTERVAL_SECONDS * 1000:.0f}ms"
 
 # The intervals of the example configuration, as much faster, but not below what is allowed; so is
@@ -45,12 +48,23 @@ FASTER_READS: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """What Prometheus has besides one scrape of all, since the replay began."""
+
+    discovers: bool = False
+    """A second job, which finds each target by `/sd`."""
+    remembers: Mapping[str, str] = field(default_factory=dict)
+    """Labels of a load that it has a week of."""
+
+
 @asynccontextmanager
 async def monitored(
     folder: Path,
     targets: Sequence[Mapping[str, object]],
     clients: Sequence[Mapping[str, object]],
     thresholds: Mapping[str, float] | None = None,
+    beyond: Beyond | None = None,
     **defaults: object,
 ) -> AsyncIterator[Monitoring]:
     """Watch targets with all that belongs to it; `folder` keeps the logs.
@@ -58,6 +72,7 @@ async def monitored(
     `targets` and `clients` are as in the configuration, `defaults` stand under its key of that
     name, `thresholds` are those that a user would have tuned.
     """
+    beyond = beyond or Beyond()
     ports = {name: free_port() for name in ("exporter", "prometheus", "alertmanager")}
     urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
     config = {
@@ -67,7 +82,10 @@ async def monitored(
         "targets": targets,
     }
     _write(folder / "config.yaml", config)
-    _write(folder / "prometheus.yml", _prometheus(ports, folder))
+    _write(folder / "prometheus.yml", _prometheus(ports, folder, discovers=beyond.discovers))
+    if beyond.remembers:
+        exporter = {"job": JOB, "instance": f"127.0.0.1:{ports['exporter']}"}
+        await remember(folder / "data", {**exporter, **beyond.remembers})
     options = Options(thresholds=faster_thresholds(**(thresholds or {})))
     _write(folder / "rules.yaml", rule_file(map(faster, GROUPS), options))
     async with (
@@ -98,20 +116,23 @@ def _write(file: Path, document: object) -> None:
     file.write_text(yaml.safe_dump(document))
 
 
-def _prometheus(ports: Mapping[str, int], folder: Path) -> dict[str, object]:
-    place = {"static_configs": [{"targets": [f"127.0.0.1:{ports['alertmanager']}"]}]}
+def _prometheus(ports: Mapping[str, int], folder: Path, *, discovers: bool) -> dict[str, object]:
+    exporter = f"127.0.0.1:{ports['exporter']}"
+    jobs: list[dict[str, object]] = [{"job_name": JOB} | _static(exporter)]
+    if discovers:
+        discovery = {"url": f"http://{exporter}/sd", "refresh_interval": "1s"}
+        jobs.append({"job_name": f"{JOB}-sd", "http_sd_configs": [discovery]})
     return {
         "global": {"scrape_interval": INTERVAL, "evaluation_interval": INTERVAL}
         | {"scrape_timeout": INTERVAL},
         "rule_files": [str(folder / "rules.yaml")],
-        "alerting": {"alertmanagers": [place]},
-        "scrape_configs": [
-            {
-                "job_name": "pgconn",
-                "static_configs": [{"targets": [f"127.0.0.1:{ports['exporter']}"]}],
-            }
-        ],
+        "alerting": {"alertmanagers": [_static(f"127.0.0.1:{ports['alertmanager']}")]},
+        "scrape_configs": jobs,
     }
+
+
+def _static(address: str) -> dict[str, object]:
+    return {"static_configs": [{"targets": [address]}]}
 
 
 def _alertmanager(inboxes: Receivers) -> dict[str, object]:

@@ -8,19 +8,22 @@ from typing import Any, Final
 
 import pytest
 
+from exporter.alerts.model import Dashboard
 from tests.dashboards import grafana
+from tests.dashboards import preferred as preferring
 from tests.dashboards.grafana import Labels, Span, interpolated, table_problems, transformed
 from tests.dashboards.panels import Json, Panel, Variable, shipped
+from tests.dashboards.preferred import preferred
 from tests.incidents import shown
 from tests.incidents.faster import faster_dashboard
-from tests.incidents.shown import SHOWN, SINCE_14, seen
+from tests.incidents.shown import BAD_NIGHT, ELSEWHERE, NOWHERE, SHOWN, SINCE_14, seen
 
 TARGET: Final = Variable("target", many=True, everything=".+")
 COMPARE: Final = Variable("compare", many=False, everything="")
 HOUR: Final = Span(3600, 15)
 
 
-@pytest.mark.parametrize("module", [grafana, shown], ids=["grafana", "shown"])
+@pytest.mark.parametrize("module", [grafana, preferring, shown], ids=lambda each: each.__name__)
 def test_examples(module: Any) -> None:  # noqa: ANN401 - a module
     """The examples in the helpers' words hold."""
     failed, tried = doctest.testmod(module)
@@ -185,6 +188,26 @@ def test_what_old_servers_do_not_tell() -> None:
     dashboards = shipped()
     for uid, titles in SINCE_14.items():
         assert set(titles) <= dashboards[uid].asking().keys()
+
+
+@pytest.mark.parametrize(
+    ("incident", "uid", "title", "letters"),
+    [
+        (incident, uid, title, letters)
+        for incident, dashboards in {**ELSEWHERE, BAD_NIGHT: NOWHERE}.items()
+        for uid, panels in dashboards.items()
+        for title, letters in panels.items()
+    ],
+)
+def test_what_other_incidents_show(incident: str, uid: Dashboard, title: str, letters: str) -> None:
+    """A query that is left to an incident is of a panel which it has, and prefers something."""
+    dashboard = shipped()[uid]
+    asking = dashboard.asking()
+    assert title in seen(asking, SHOWN[incident][uid])
+    exprs = {target.ref: target.expr for target in asking[title].targets}
+    for letter in letters:
+        expr = interpolated(exprs[letter], dashboard.variables, {"compare": "1d"}, HOUR)
+        assert preferred(expr), letter
 
 
 def test_every_incident_is_looked_at() -> None:
