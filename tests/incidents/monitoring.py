@@ -104,11 +104,11 @@ class Monitoring:
     async def shows(self, incident: str, patience: float = 10) -> None:
         """See that the dashboards show an incident that is fully on (shown.py says where)."""
         servers = await self.until("pgconn_server_info", len)
-        old = any(each.labels["version"].startswith("13.") for each in servers)
+        version = min(int(each.labels["version"].split(".")[0]) for each in servers)
         chosen = []
         for uid, unseen in SHOWN[incident].items():
             asking = self.dashboards[uid].asking()
-            untold = SINCE_14.get(uid, ()) if old else ()
+            untold = SINCE_14.get(uid, ()) if version < 14 else ()
             panels = [asking[title] for title in seen(asking, unseen + untold)]
             chosen.append((self.dashboards[uid], panels))
         await self.source.shows(chosen, patience)
@@ -117,7 +117,7 @@ class Monitoring:
             for shown, panels in chosen
             for panel in panels
             for target in panel.targets
-            if preferring(incident, shown.uid, panel.title, target.ref)
+            if preferring(incident, version, shown.uid, panel.title, target.ref)
         ]
         await self.source.prefers(queries, patience)
 

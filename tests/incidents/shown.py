@@ -93,17 +93,31 @@ NOWHERE: Final[Mapping[Dashboard, Letters]] = {
 """Queries that prefer to show what cannot be staged here."""
 
 
-def preferring(incident: str, uid: Dashboard, title: str, letter: str) -> bool:
+SINCE: Final[Mapping[int, Mapping[Dashboard, Letters]]] = {
+    14: {
+        Dashboard.EXPORTER: {
+            "Timeouts that do not fit their client": "D",
+            "Timeouts in force": "DF",
+            "When a vanished client is noticed": "B",
+        }
+    },
+    17: {Dashboard.EXPORTER: {"Timeouts in force": "B"}},
+}
+"""Queries that prefer to show a timeout which older servers do not have."""
+
+
+def preferring(incident: str, version: int, uid: Dashboard, title: str, letter: str) -> bool:
     """Tell whether an incident has to have what a query of a panel prefers to show.
 
-    >>> preferring("connection-loop", Dashboard.INCIDENT, "Full in", "A")
+    >>> preferring("connection-loop", 18, Dashboard.INCIDENT, "Full in", "A")
     True
-    >>> preferring(BAD_NIGHT, Dashboard.INCIDENT, "Full in", "A")
+    >>> preferring(BAD_NIGHT, 18, Dashboard.INCIDENT, "Full in", "A")
     False
-    >>> preferring(BAD_NIGHT, Dashboard.CONNECTIONS, "Replication slots", "B")
-    True
+    >>> [preferring(BAD_NIGHT, n, Dashboard.EXPORTER, "Timeouts in force", "B") for n in (16, 17)]
+    [False, True]
     """
     if incident != BAD_NIGHT:
         return letter in ELSEWHERE.get(incident, {}).get(uid, {}).get(title, "")
-    others = NOWHERE, *ELSEWHERE.values()
+    newer = (letters for since, letters in SINCE.items() if version < since)
+    others = (NOWHERE, *ELSEWHERE.values(), *newer)
     return not any(letter in each.get(uid, {}).get(title, "") for each in others)
