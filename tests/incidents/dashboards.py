@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -56,33 +56,24 @@ class Source:
     ) -> None:
         """See that panels show something, and that no query of a dashboard is wrong."""
         chosen = list(dashboards)
-        waiting = [(shown, panel) for shown, panels in chosen for panel in panels]
-        deadline = time.monotonic() + patience
-        while waiting:
-            found = await asyncio.gather(*(self._problems(*each) for each in waiting))
-            told = "\n".join(each for problems in found for each in problems)
-            assert not told or time.monotonic() < deadline, told
-            waiting = [each for each, problems in zip(waiting, found, strict=True) if problems]
-            await asyncio.sleep(TURN if waiting else 0)
+        panels = [(shown, panel) for shown, panels in chosen for panel in panels]
+        await _right(panels, self._problems, patience)
         await asyncio.gather(*(self._can_be_chosen(shown) for shown, _ in chosen))
 
     async def prefers(
         self, queries: Iterable[tuple[Shown, Panel, Target]], patience: float
     ) -> None:
         """See that each left side of an `or` in them was there: its right side hides that."""
-        waiting = [
+        sides = [
             (f"{shown.uid} / {panel.title}: {target.ref}", expr, span)
             for shown, panel, target in queries
             for span in [Span(LOOKED_BACK, self.scrapes, panel.interval)]
             for expr in preferred(_asked(target, shown, span))
         ]
-        deadline = time.monotonic() + patience
-        while waiting:
-            found = await asyncio.gather(*(self._range(expr, span) for _, expr, span in waiting))
-            waiting = [each for each, series in zip(waiting, found, strict=True) if not series]
-            told = "\n".join(f"{where} has no {expr}" for where, expr, _ in waiting)
-            assert not told or time.monotonic() < deadline, told
-            await asyncio.sleep(TURN if waiting else 0)
+        await _right(sides, self._absent, patience)
+
+    async def _absent(self, where: str, expr: str, span: Span) -> list[str]:
+        return [] if await self._range(expr, span) else [f"{where} has no {expr}"]
 
     async def _can_be_chosen(self, shown: Shown) -> None:
         """See that each variable has values, and that what is marked in graphs can be asked for."""
@@ -125,6 +116,21 @@ class Source:
         if answer["status"] != "success" or answer.get("warnings"):
             raise RejectedError(f"{answer.get('error') or answer['warnings']}: {parameters}")
         return answer["data"]
+
+
+async def _right(
+    waiting: Sequence[tuple[Any, ...]],
+    problems: Callable[..., Awaitable[list[str]]],
+    patience: float,
+) -> None:
+    """Wait until each has had no problems; the arguments by which to ask are what waits."""
+    deadline = time.monotonic() + patience
+    while waiting:
+        found = await asyncio.gather(*(problems(*each) for each in waiting))
+        told = "\n".join(each for those in found for each in those)
+        assert not told or time.monotonic() < deadline, told
+        waiting = [each for each, those in zip(waiting, found, strict=True) if those]
+        await asyncio.sleep(TURN if waiting else 0)
 
 
 class RejectedError(Exception):

@@ -92,8 +92,7 @@ NOWHERE: Final[Mapping[Dashboard, Letters]] = {
 }
 """Queries that prefer to show what cannot be staged here."""
 
-
-SINCE: Final[Mapping[int, Mapping[Dashboard, Letters]]] = {
+TIMEOUTS_SINCE: Final[Mapping[int, Mapping[Dashboard, Letters]]] = {
     14: {
         Dashboard.EXPORTER: {
             "Timeouts that do not fit their client": "D",
@@ -118,6 +117,6 @@ def preferring(incident: str, version: int, uid: Dashboard, title: str, letter: 
     """
     if incident != BAD_NIGHT:
         return letter in ELSEWHERE.get(incident, {}).get(uid, {}).get(title, "")
-    newer = (letters for since, letters in SINCE.items() if version < since)
+    newer = (letters for since, letters in TIMEOUTS_SINCE.items() if version < since)
     others = (NOWHERE, *ELSEWHERE.values(), *newer)
     return not any(letter in each.get(uid, {}).get(title, "") for each in others)

@@ -16,12 +16,20 @@ from tests.dashboards.panels import Json, Panel, Variable, shipped
 from tests.dashboards.preferred import preferred
 from tests.incidents import shown
 from tests.incidents.faster import faster_dashboard
-from tests.incidents.shown import BAD_NIGHT, ELSEWHERE, NOWHERE, SHOWN, SINCE, SINCE_14, seen
+from tests.incidents.shown import (
+    BAD_NIGHT,
+    ELSEWHERE,
+    NOWHERE,
+    SHOWN,
+    SINCE_14,
+    TIMEOUTS_SINCE,
+    seen,
+)
 
 TARGET: Final = Variable("target", many=True, everything=".+")
 LEFT_OUT: Final = [
     *ELSEWHERE.items(),
-    *((BAD_NIGHT, dashboards) for dashboards in (NOWHERE, *SINCE.values())),
+    *((BAD_NIGHT, dashboards) for dashboards in (NOWHERE, *TIMEOUTS_SINCE.values())),
 ]
 COMPARE: Final = Variable("compare", many=False, everything="")
 HOUR: Final = Span(3600, 15)
