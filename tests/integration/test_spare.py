@@ -109,7 +109,8 @@ async def test_spare_is_replaced(cluster: Cluster, stage: Stage) -> None:
             await terminate(stage, used, replaced)
             seen = await glances(watch, 1.5)
             assert gap(seen) < AT_ONCE
-            assert lost(seen[-1].scrape) == 1
+            # The spare's backend may end a moment after the spare was taken: then both were lost.
+            assert lost(seen[-1].scrape) in {1, 2}
             pids = await has_sessions(stage, 2, without=[used, replaced])
             await watch.after_poll()
             assert await own(stage) == pids
