@@ -21,7 +21,7 @@ demo: $(READY) ## run a PostgreSQL, an application that leaks connections, and t
 	@$(BIN)/pgconn-exporter demo
 
 test: $(READY) $(PROMETHEUS) $(PGBOUNCER) $(NETWORKS) $(PG_UPGRADE) ## run the unit and integration tests, with the floor of coverage
-	@$(BIN)/pytest --cov --cov-report=term --numprocesses 3 --dist loadfile
+	@$(BIN)/python -m tools.once_more --cov --cov-report=term --numprocesses 3 --dist loadfile
 
 unit: $(READY) ## run the unit tests: no server, seconds
 	@$(BIN)/pytest exporter grafana tests/unit
@@ -47,7 +47,7 @@ check-generated: $(READY) ## fail where a generated file is stale
 	@$(BIN)/python -m tools.generated --check
 
 incidents: $(READY) $(PROMETHEUS) $(PGBOUNCER) $(PG_UPGRADE) ## replay the incidents, from the fault to the page to the cure
-	@$(BIN)/pytest tests/incidents --numprocesses 4 --dist loadfile
+	@$(BIN)/python -m tools.once_more tests/incidents --numprocesses 4 --dist loadfile
 
 pictures: $(READY) $(PROMETHEUS) $(PGBOUNCER) $(PG_UPGRADE) ## replay them, and save what the dashboards show (installs Chromium)
 	@$(BIN)/python -m tools.pictures.page

@@ -52,7 +52,7 @@ def main(majors: list[str]) -> int:
 def _run(major: str, programs: Path, part: int) -> Result:
     """Run a part of the tests on one version, and print what they say when they have ended."""
     files = sorted((ROOT / "tests" / "integration").glob("test_*.py"))[part::PARTS]
-    command = [sys.executable, "-m", "pytest", "-q", "-m", "not slow", *map(str, files)]
+    command = [sys.executable, "-m", "tools.once_more", "-q", "-m", "not slow", *map(str, files)]
     start = monotonic()
     done = subprocess.run(
         command,
