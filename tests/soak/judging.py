@@ -49,11 +49,12 @@ class Growth:
         return self.name, *values, share, limit, "good" if self.good else "GROWN"
 
 
-def growths(start: Gauges, end: Gauges) -> Iterator[Growth]:
-    """Compare two rests."""
+def growths(start: Gauges, end: Gauges, **allowed: float) -> Iterator[Growth]:
+    """Compare two rests; `allowed` are other shares than the usual ones, by figure."""
+    shares = ALLOWANCES | allowed
     for field in fields(Gauges):
         values = getattr(start, field.name), getattr(end, field.name)
-        yield Growth(TITLES[field.name], *values, ALLOWANCES.get(field.name, 0.0))
+        yield Growth(TITLES[field.name], *values, shares.get(field.name, 0.0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,8 @@ def report(result: Result) -> bool:
     """Print everything, and tell whether it is good."""
     _tell_faults(result)
     _tell_scale(result)
-    figures = list(growths(result.start.gauges, result.end.gauges))
+    rests = result.start.gauges, result.end.gauges
+    figures = list(growths(*rests, rss=result.length.rss))
     wrong = list(_wrong(result))
     show("What the exporter holds", REST, [figure.row() for figure in figures])
     show("What it has missed", HEALTHY, [polls.row() for polls in result.polls])

@@ -13,7 +13,7 @@ import psycopg
 from tests.integration.watching import POLLS, Watch
 from tests.soak.faults import FAULTS
 from tests.soak.gauges import Rest, rest, rss
-from tests.soak.judging import Polls
+from tests.soak.judging import ALLOWED, Polls
 from tests.soak.plan import Step, plan
 from tests.soak.visitors import Scrapers
 from tests.soak.world import ACTIVITY_SECONDS, STEADY, World
@@ -27,13 +27,15 @@ FAULT_SECONDS: Final = 60.0  # none takes so long, unless the soak itself is wro
 class Length:
     """How often each fault is dealt before it counts, and how long it takes then, in seconds.
 
-    With `trace`, each rest ends with a look at the exporter's memory.
+    With `trace`, each rest ends with a look at the exporter's memory. RSS may grow by the share
+    `rss`: how soon malloc has found its size is up to chance (heap.py).
     """
 
     rounds: int
     seconds: float
     rest: float
     trace: bool = False
+    rss: float = ALLOWED
 
 
 @dataclass(slots=True)
@@ -55,6 +57,7 @@ class Events:
 class Result:
     """What came of a run: both rests, healthy targets, and the log."""
 
+    length: Length
     start: Rest
     end: Rest
     polls: list[Polls]
@@ -81,7 +84,7 @@ class Run:
         polls = await self._soak()
         end = await self._rest()
         log = self._world.subject.log_text()
-        return Result(start, end, polls, self._events, self._scrapers, log)
+        return Result(self._length, start, end, polls, self._events, self._scrapers, log)
 
     async def _warm_up(self) -> None:
         """Do every fault as often as the rounds say."""

@@ -28,6 +28,7 @@ ODD_REQUESTS: Final = (
     b"\r\n\r\n\r\n",
 )
 READ_SECONDS: Final = 2.0
+ANSWER_SECONDS: Final = 10.0  # as Prometheus waits for a scrape by default
 SCRAPE_SECONDS: Final = 0.2
 SCRAPERS: Final = (
     {"Accept": OPENMETRICS},
@@ -119,7 +120,7 @@ class Scrapers:
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
         """Scrape all the time, each in its own format."""
-        timeout = aiohttp.ClientTimeout(total=READ_SECONDS)
+        timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
         async with aiohttp.ClientSession(timeout=timeout) as session:
             tasks = [asyncio.create_task(self._scrape(session, h)) for h in SCRAPERS]
             try:

@@ -38,6 +38,13 @@ def test_what_is_elastic_may_grow_by_a_twentieth(name: str) -> None:
     assert grown(QUIET, replace(QUIET, **{name: 1.051 * start})) == [TITLES[name]]
 
 
+def test_another_share_may_be_allowed() -> None:
+    """A short run lets RSS grow more, and nothing else."""
+    end = replace(QUIET, used=80.0, rss=90.0)
+    names = [growth.name for growth in growths(QUIET, end, rss=0.15) if not growth.good]
+    assert names == [TITLES["used"]]
+
+
 def test_a_row_tells_what_has_grown() -> None:
     """A person sees at once which it was; growth from nothing has no percentage."""
     assert Growth("tasks", 2, 3).row() == ("tasks", "2", "3", "+50.0 %", "0 %", "GROWN")
