@@ -14,11 +14,15 @@ LONGEST_FOLDER = 80
 
 # Waits until its standard input ends, which the kernel sees to even when we are killed.
 # The link in /proc keeps it from signalling whoever got the process id of a dead server;
-# without /proc the server ends by itself within a minute of losing its folder.
+# without /proc the server ends by itself within a minute of losing its folder. One that is ending
+# still writes files: it gets ten seconds.
 GUARD = """
 read -r _
 pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null)
-[ -n "$pid" ] && [ "/proc/$pid/cwd" -ef "$1/data" ] && kill -QUIT "$pid"
+runs() { [ -n "$pid" ] && [ "/proc/$pid/cwd" -ef "$1/data" ]; }
+runs "$1" && kill -QUIT "$pid"
+turns=100
+while runs "$1" && [ $turns -gt 0 ]; do sleep 0.1; turns=$((turns - 1)); done
 rm -rf "$1" || { sleep 1; rm -rf "$1"; }
 """
 
