@@ -12,6 +12,7 @@ from psycopg.pq.abc import PGconn
 from exporter.demo.cluster import Cluster
 from tests.integration.staging import LOCK_ROW, eventually, prepare
 
+DISPERSED_WITHIN = 60.0  # seconds: thousands of processes have to end
 OPENERS = 4  # at a time: the postmaster is one process, and we have few cores
 USERS = ("app", "reports", "celery", "deploy")
 APPLICATIONS = 50
@@ -93,7 +94,7 @@ class Crowd:
                 rest = admin.execute("SELECT 1 FROM pg_stat_activity WHERE datname = 'shop'")
                 return rest.fetchone() is None
 
-            await eventually(gone)
+            await eventually(gone, DISPERSED_WITHIN)
         for session in self._sessions:
             session.finish()
         self._sessions.clear()

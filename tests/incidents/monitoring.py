@@ -101,7 +101,7 @@ class Monitoring:
         found = (await self._ask("query_range", query=promql, **times))["result"]
         return min((float(each["values"][0][0]) for each in found), default=None)
 
-    async def shows(self, incident: str, patience: float = 10) -> None:
+    async def shows(self, incident: str, patience: float = 20) -> None:
         """See that the dashboards show an incident that is fully on (shown.py says where)."""
         servers = await self.until("pgconn_server_info", len)
         version = min(int(each.labels["version"].split(".")[0]) for each in servers)
@@ -132,11 +132,20 @@ class Monitoring:
 
     async def quiet(self, seconds: float) -> None:
         """See that for so long nobody is called, no ticket is opened, and every rule works."""
-        before = len(self.pager.firing), len(self.tickets.firing)
+        before = len(self.pager.firing), self._told()
         await asyncio.sleep(seconds)
-        after = len(self.pager.firing), len(self.tickets.firing)
+        after = len(self.pager.firing), self._told()
         assert after == before, await self.report()
         assert await self.unhealthy_rules() == {}
+
+    def _told(self) -> set[frozenset[tuple[str, str]]]:
+        """Return every alert that somebody was told of, by its labels.
+
+        A page is written into a ticket a moment later, and a ticket tells again of what is left
+        when one of its alerts is over: neither is news.
+        """
+        sent = self.pager.firing + self.tickets.firing
+        return {frozenset(labels.items()) for each in sent for labels in each.alerts}
 
     async def alerts(self) -> list[Mapping[str, Any]]:
         """Return the alerts of Prometheus that are pending or fire, silenced or not."""

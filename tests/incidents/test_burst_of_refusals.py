@@ -34,6 +34,7 @@ STEADY: Final = 16  # customers who are always there
 # With those who are always there, Celery's two and ours, 91 of 97; and more than there are.
 USUAL, GROWN = 71, 105
 STAY: Final = 0.5  # seconds that a request of a burst takes
+PATIENCE: Final = 30  # seconds that a customer waits: all are served, however busy the machine is
 # Every other second all slots are taken for half a second, in which one of two probes a second has
 # to fall twice; then the next scrape, two evaluations and group_wait (1 s). The rest is for a
 # machine that is busy.
@@ -82,8 +83,10 @@ def pooled(bouncer: PgBouncer) -> str:
 async def shopping(shop: Shop, number: int) -> AsyncIterator[Customers]:
     """Let customers come in bursts, beside those who are always there."""
     async with (
-        customers(STEADY, lambda: f"{shop.url}/report?seconds=0.8"),
-        bursts(number, lambda: f"{shop.url}/report?seconds={STAY}", pause=1.5) as coming,
+        customers(STEADY, lambda: f"{shop.url}/report?seconds=0.8", patience=PATIENCE),
+        bursts(
+            number, lambda: f"{shop.url}/report?seconds={STAY}", pause=1.5, patience=PATIENCE
+        ) as coming,
     ):
         yield coming
 

@@ -53,7 +53,7 @@ async def test_connection_loop(new_cluster: NewCluster, tmp_path: Path) -> None:
             await others_suffer(buying)
             await watch.shows("connection-loop")
             watch.draws("connection-loop", Dashboard.INCIDENT, Dashboard.CONNECTIONS)
-            assert terminated(server) > 60
+            assert await terminated(server) > 60
         await buying.served(20)
         await watch.called_off()
         await watch.quiet(3)
@@ -110,9 +110,9 @@ async def everything_keeps_coming(watch: Monitoring, server: Cluster, fault: flo
     assert busy.value == 0
     assert held.value > 60
     [since] = await watch.until("pgconn_probe_failing_since_timestamp_seconds", len)
-    scarce = await watch.first(f"{FILLED} >= 0.9", fault)
-    assert scarce is not None
-    assert scarce < since.value < time.time()
+    half = await watch.first(f"{FILLED} >= 0.5", fault)  # 12 s before
+    assert half is not None
+    assert half < since.value < time.time()
 
 
 async def others_suffer(buying: Customers) -> None:
@@ -125,11 +125,12 @@ async def others_suffer(buying: Customers) -> None:
 
 
 async def without_a_gap(watch: Monitoring) -> None:
-    """See that each scrape gave the slots and the refusals."""
+    """See that each scrape gave the slots and the refusals, and that most were in time."""
+    answered = f"sum_over_time(up[{FULL}s])"  # half a second is little on a busy machine
     for metric in ("pgconn_slots_used", 'pgconn_probe_failures_total{sqlstate="53300"}'):
-        [scrapes] = await watch.query(f"count_over_time(up[{FULL}s])")
-        [given] = await watch.query(f"count_over_time({metric}[{FULL}s])")
-        assert given.value >= scrapes.value - 1 > FULL  # a scrape may come between the questions
+        given = f"count_over_time({metric}[{FULL}s])"
+        # As of one moment: a scrape may come between two questions.
+        assert await watch.query(f"{given} == on (job, instance) {answered} > {FULL}")
     [reached] = await watch.query(f"min_over_time(pgconn_up[{FULL}s])")
     assert reached.value == 1
 
@@ -143,7 +144,15 @@ async def refused(server: Cluster) -> bool:
     return False
 
 
-def terminated(server: Cluster) -> int:
+async def terminated(server: Cluster) -> int:
     """End the job's idle sessions as the runbook says, by one of a superuser's own slots."""
-    with psycopg.connect(server.socket_dsn(), autocommit=True) as superuser:
+    with await eventually(lambda: let_in(server)) as superuser:
         return len(superuser.execute(statement(PAGE, "pg_terminate_backend")).fetchall())
+
+
+async def let_in(server: Cluster) -> psycopg.Connection:
+    """Log in as a superuser; whoever is refused holds such a slot, too, until he is told so."""
+    try:
+        return psycopg.connect(server.socket_dsn(), autocommit=True)
+    except psycopg.OperationalError as error:
+        raise AssertionError(str(error)) from None

@@ -1,8 +1,8 @@
 """I1: the server goes on with queries after their client was killed, and nobody looks at slots.
 
 A minute takes two seconds here. Timeouts are less short, lest a busy machine breaks them: requests
-may take 2 s (for 30 s), the server's statement_timeout is 10 s (for 5 min), the cure is 1.5 s (for
-25 s).
+may take 2 s (for 30 s), the server's statement_timeout is 10 s (for 5 min), the cure is 1 s (for
+25 s): a worker that needs the second in between for anything else is killed.
 """
 
 import os
@@ -47,7 +47,7 @@ CLIENTS: Final = [
     },
 ]
 ALERT: Final = "PostgresQueriesOutliveClient"
-CURE: Final = statement(ALERT, "ALTER ROLE app").replace(b"'25s'", b"'1500ms'")
+CURE: Final = statement(ALERT, "ALTER ROLE app").replace(b"'25s'", b"'1s'")
 FAULT: LiteralString = "ALTER ROLE app RESET statement_timeout"
 OLDER: LiteralString = """
 SELECT pid FROM pg_stat_activity WHERE usename = 'app' AND backend_start < %s
@@ -119,7 +119,7 @@ async def deploy(server: Cluster, api: Shop, alter: LiteralString | bytes) -> No
         async def look() -> bool:
             return not admin.execute(OLDER, before).fetchall()
 
-        await eventually(look, 20)
+        await eventually(look, 30)  # a query may run for 10 s after its worker was killed
 
 
 async def the_mismatch_shows(watch: Monitoring) -> None:
@@ -134,7 +134,7 @@ async def healthy(watch: Monitoring, reports: Customers) -> None:
     await watch.until(f'{MISMATCH[:-1]}, client="api"}} == 0', len)
     before = reports.answers[500]
     await watch.quiet(WORTH_OF_FORS)
-    assert reports.answers[500] > before + WORTH_OF_FORS
+    assert reports.answers[500] > before + AT_ONCE
     assert not watch.pager.notifications + watch.tickets.notifications, await watch.report()
 
 
