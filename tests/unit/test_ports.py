@@ -1,13 +1,15 @@
 """Ports for servers: nobody else is given them, and nobody else has them before they listen."""
 
+import random
 import socket
 import subprocess
 import sys
+from itertools import islice
 
 import pytest
 
 from exporter.demo import ports
-from exporter.demo.ports import IPV4, bindable, free_port
+from exporter.demo.ports import IPV4, bindable, free_port, loopbacks
 
 ASK = """
 import sys
@@ -19,10 +21,16 @@ print(ports.free_port())
 
 @pytest.fixture
 def three(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Leave three ports to choose from, which nobody has."""
-    three = [port for port in ports.PORTS if bindable(IPV4, port) and _unreserved(port)][-3:]
+    """Leave three ports to choose from, which nobody has, nor anybody else is given."""
+    others = random.sample(range(10000, ports.PORTS[0]), 1000)
+    free = (port for port in others if _bindable(port) and _unreserved(port))
+    three = list(islice(free, 3))
     monkeypatch.setattr(ports, "PORTS", three)
     return three
+
+
+def _bindable(port: int) -> bool:
+    return all(bindable(host, port) for host in loopbacks())
 
 
 def _unreserved(port: int) -> bool:

@@ -73,6 +73,10 @@ def test_states(host: Host, address: str) -> None:
         served_reset.sendall(b"unread")
         assert reset.recv(1, socket.MSG_PEEK)
         reset.close()
+        # Both ends have arrived.
+        assert served_closed.recv(1) == b""
+        with pytest.raises(ConnectionResetError):
+            served_reset.recv(1)
         assert host.read().peers == {
             peer: ESTABLISHED,
             closed_peer: CLOSE_WAIT,
