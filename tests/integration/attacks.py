@@ -53,8 +53,10 @@ class RawSession:
                     return
 
     async def close(self) -> None:
-        """Say goodbye."""
+        """Say goodbye, and wait until the server has none of us any more."""
         self._writer.write(_message(b"X", b""))
+        async with asyncio.timeout(PATIENCE):
+            await self._reader.read()
         self._writer.close()
         await self._writer.wait_closed()
 

@@ -180,6 +180,7 @@ class Cast:
         [holder] = await self._stage.open(queue.client, "idle in transaction", query=queue.lock)
         if queue.works:
             holder.begin("SELECT pg_sleep(3600)")
+            await self._stage.shows([holder], "state = 'active'")
         self._know(queue.holder, holder, old=True)
         for _ in range(queue.waiters):
             waiter = await self._stage.connect(WAITER)

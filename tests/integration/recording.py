@@ -6,6 +6,7 @@ import itertools
 import logging
 import re
 import statistics
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -33,7 +34,9 @@ RETRY: Final = 1.0
 # What a busy machine may add to any time that is promised: what is wrong takes far longer.
 LEEWAY: Final = 1.0
 
-FAST: Final = 0.05  # half of the scrapes; the slowest must only not have waited for a server
+# Half of the scrapes; all but one must not have waited for a server. 50 ms are promised of a
+# machine on which not three workers run tests.
+FAST: Final = 0.15
 PACE: Final = 0.75  # of the polls that there is time for
 GOOD: Final = "good"
 """The name of the target to which nothing happens."""
@@ -96,6 +99,13 @@ class Glance(NamedTuple):
         return {name for name in names if not name.startswith(_OURS)}
 
 
+class Standstill(NamedTuple):
+    """When our process stood still as a whole (monotonic clock), and for how long."""
+
+    began: float
+    seconds: float
+
+
 class Recording:
     """Everything that a daemon shows, from before a fault until all is well again.
 
@@ -107,7 +117,8 @@ class Recording:
         self._watch = watch
         self._server = server
         self._targets = targets
-        self._faulty = self._healed = 0.0
+        self._faulty = self._mending = self._healed = 0.0
+        self._standstills: list[Standstill] = []
 
     @property
     def newest(self) -> Glance:
@@ -116,9 +127,10 @@ class Recording:
 
     async def run(self) -> None:
         """Scrape for ever."""
-        while True:
-            self.glances.append(await self._glance())
-            await asyncio.sleep(TURN)
+        with standstills(self._standstills):
+            while True:
+                self.glances.append(await self._glance())
+                await asyncio.sleep(TURN)
 
     async def _glance(self) -> Glance:
         began = time.monotonic()
@@ -130,9 +142,18 @@ class Recording:
     @contextmanager
     def fault(self) -> Iterator[None]:
         """Tell when something is wrong: in here."""
-        self._faulty = time.monotonic()
+        self._faulty, self._mending = time.monotonic(), 0.0
         yield
         self._healed = time.monotonic()
+        self._mending = self._mending or self._healed
+
+    def mending(self) -> None:
+        """Tell that from now on it may be up again, where it takes time until nothing is wrong."""
+        self._mending = time.monotonic()
+
+    def _still(self, since: float, until: float) -> float:
+        """Give for how long our process stood still meanwhile: nobody could have done anything."""
+        return sum(s.seconds for s in self._standstills if since <= s.began < until)
 
     # --- What is awaited
 
@@ -191,7 +212,8 @@ class Recording:
         median, slowest = statistics.median(seconds), max(seconds)
         log.info("%d scrapes: median %.4f s, slowest %.3f s", len(seconds), median, slowest)
         assert median < FAST
-        assert slowest < DEADLINE
+        # We may stand still for a moment ourselves; who waits for a server does so again and again.
+        assert sorted(seconds)[-2] < DEADLINE / 2
 
     def goes_down(
         self, target: str, interval: float = INTERVAL, *, comes_back: bool = False
@@ -200,19 +222,22 @@ class Recording:
 
         `comes_back` tells that it recovers while there is still something wrong.
         """
-        during = [g for g in self.glances if self._faulty <= g.began < self._healed]
-        took = next(g.began for g in during if not g.up(target)) - self._faulty
+        during = [g for g in self.glances if self._faulty <= g.began < self._mending]
+        down = next(g.began for g in during if not g.up(target))
+        took = down - self._faulty - self._still(self._faulty, down)
         log.info("%s: up 0 after %.2f s", target, took)
         assert took < DEADLINE + interval + LEEWAY
-        assert comes_back or not any(g.up(target) for g in during if g.began > self._faulty + took)
+        assert comes_back or not any(g.up(target) for g in during if g.began > down)
 
     def comes_back(self, target: str, within: float = max(RETRY, INTERVAL)) -> None:
         """Require that it was up again in time, and stayed so."""
         after = [g for g in self.glances if g.began >= self._healed]
-        took = next(g.began for g in after if g.up(target)) - self._healed
+        up = next(g.began for g in after if g.up(target))
+        took = up - self._healed - self._still(self._healed, up)
         log.info("%s: up 1 after %.2f s", target, took)
-        assert took < within + LEEWAY
-        assert all(g.up(target) for g in after if g.began > self._healed + took)
+        # A server that has just come back is slow itself; who tries too rarely is far later.
+        assert took < within + 2 * LEEWAY
+        assert all(g.up(target) for g in after if g.began > up)
 
     def withdraws(self, target: str, *, kept: bool = False) -> None:
         """Require that nothing was shown that was no longer known.
@@ -244,9 +269,9 @@ class Recording:
         self.stays_up(target)
         first, last = self.glances[0], self.newest
         polls = last.polls(target) - first.polls(target)
-        possible = (last.began - first.began) / INTERVAL
-        log.info("%s: %d polls of %.1f possible", target, polls, possible)
-        assert polls >= PACE * possible
+        seconds = last.began - first.began - self._still(first.began, last.began)
+        log.info("%s: %d polls of %.1f possible", target, polls, seconds / INTERVAL)
+        assert polls >= PACE * (seconds - LEEWAY) / INTERVAL
 
 
 @asynccontextmanager
@@ -259,7 +284,9 @@ async def recorded(
     fault of ours is logged, and the server has one session for each target in the end.
     `kept` tells that the connections outlast what happens.
     """
-    ways = {**targets, GOOD: good.dsn(user=MONITOR)}
+    # A busy machine may hold it up for a moment: that is no poll that failed.
+    patient: Target = {"dsn": good.dsn(user=MONITOR), "query_timeout": "5s"}
+    ways: dict[str, Target] = {**targets, GOOD: patient}
     with capture_logs() as logs:
         async with watching(ways, query_timeout=f"{DEADLINE:g}s", intervals=INTERVALS) as watch:
             recording = Recording(watch, server, list(targets))
@@ -287,6 +314,28 @@ async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+@contextmanager
+def standstills(found: list[Standstill]) -> Iterator[None]:
+    """Note when our whole process stands still; a thread is not held up by what blocks the loop."""
+    over = threading.Event()
+
+    def look() -> None:
+        began = time.monotonic()
+        while not over.wait(TURN):
+            now = time.monotonic()
+            if now - began > INTERVAL:
+                found.append(Standstill(began, now - began - TURN))
+            began = now
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def sessions(server: Cluster) -> dict[int, str]:

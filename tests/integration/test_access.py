@@ -13,9 +13,11 @@ from exporter.server.access import Access, Link, open_link
 from exporter.server.errors import PollError, PollTimeoutError
 from tests.integration.conftest import NewCluster
 from tests.integration.proxies import MANNERS, Proxy, never_answers
-from tests.integration.staging import MONITOR, Stage, eventually
+from tests.integration.recording import title
+from tests.integration.staging import MONITOR, PATIENCE, Stage, eventually
 
 DEADLINE = 1.0
+SLOW = 3.0  # of which a half is the share of each of two places
 
 
 def places(*ports: int, **more: str) -> Access:
@@ -29,7 +31,7 @@ async def test_a_dead_place_does_not_keep_us_from_the_next(cluster: Cluster) -> 
     """An address that swallows everything costs its share of the deadline, not all of it."""
     async with Proxy(cluster.port) as proxy:
         await proxy.plug()
-        link = await open_link(places(proxy.port, cluster.port), DEADLINE)
+        link = await open_link(places(proxy.port, cluster.port), SLOW)
         assert link.info.port == cluster.port
         await link.close()
 
@@ -39,8 +41,8 @@ async def test_a_slow_place_is_not_given_up(cluster: Cluster, stage: Stage) -> N
     """A server that answers late, but in time, is ours, though the next was tried meanwhile."""
     async with Proxy(cluster.port, never_answers) as proxy:
         with stage.stopped_pid(cluster.pid):
-            opening = asyncio.ensure_future(open_link(places(cluster.port, proxy.port), DEADLINE))
-            await asyncio.sleep(0.7 * DEADLINE)
+            opening = asyncio.ensure_future(open_link(places(cluster.port, proxy.port), SLOW))
+            await asyncio.sleep(0.6 * SLOW)
         link = await opening
         assert link.info.port == cluster.port
         await link.close()
@@ -50,19 +52,19 @@ async def test_every_place_fails(cluster: Cluster) -> None:
     """What went wrong at each of them is told, and the time that it may take stands."""
     async with Proxy(cluster.port, never_answers) as proxy:
         started = time.monotonic()
-        with pytest.raises(PollTimeoutError, match=r"Connection refused.*no connection within 0.2"):
-            await open_link(places(1, proxy.port, proxy.port), 0.2)
-        assert time.monotonic() - started < 1
+        with pytest.raises(PollTimeoutError, match=r"Connection refused.*no connection within 0.5"):
+            await open_link(places(1, proxy.port, proxy.port), 0.5)
+        assert time.monotonic() - started < PATIENCE / 2
 
 
 async def test_the_wanted_kind_of_server(cluster: Cluster) -> None:
     """A primary is taken where no standby is there, and no standby where one must be there."""
     access = places(1, cluster.port, target_session_attrs="prefer-standby")
-    link = await open_link(access, DEADLINE)
+    link = await open_link(access, PATIENCE)
     await link.close()
     if cluster.version >= 14:  # before, the server does not tell, and libpq has to ask
         with pytest.raises(PollError, match="not in hot standby mode"):
-            await open_link(places(cluster.port, target_session_attrs="standby"), DEADLINE)
+            await open_link(places(cluster.port, target_session_attrs="standby"), PATIENCE)
 
 
 async def test_service_file(
@@ -77,7 +79,7 @@ async def test_service_file(
     monkeypatch.setenv("PGSERVICEFILE", str(file))
     monkeypatch.setenv("PGHOST", "nowhere.invalid")
     for service, host in (("name", "localhost"), ("socket", str(cluster.folder))):
-        link = await open_link(Access(f"service={service}"), DEADLINE)
+        link = await open_link(Access(f"service={service}"), PATIENCE)
         assert link.info.host == host
         await link.close()
     with pytest.raises(PollError, match='definition of service "none" not found'):
@@ -127,7 +129,7 @@ async def test_no_descriptor_is_left(cluster: Cluster) -> None:
     async with Proxy(cluster.port) as proxy:
         await proxy.plug()
         await half_way(places(proxy.port))
-    await eventually(lambda: become(lambda: descriptors() == before))
+    await eventually(lambda: become(lambda: descriptors() <= before))
 
 
 async def test_no_session_is_left(new_cluster: NewCluster) -> None:
@@ -142,8 +144,8 @@ async def test_no_session_is_left(new_cluster: NewCluster) -> None:
         full, before = time.monotonic() - started, descriptors()
         for step in range(100):
             await cancelled(tried(open_link(access, DEADLINE)), 1.2 * full * step / 100)
-        assert descriptors() == before
-        await eventually(lambda: become(lambda: backends(server) == 1), DEADLINE)
+        await eventually(lambda: become(lambda: descriptors() <= before))
+        await eventually(lambda: become(lambda: backends(server) == 1))
 
 
 async def cancelled(work: Coroutine[Any, Any, None], seconds: float) -> None:
@@ -156,8 +158,8 @@ async def cancelled(work: Coroutine[Any, Any, None], seconds: float) -> None:
 
 def backends(server: Cluster) -> int:
     """Count the processes that serve somebody, logged in or not."""
-    titles = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in server.processes()]
-    return sum(b"127.0.0.1(" in title or b"[local]" in title for title in titles)
+    titles = map(title, server.processes())  # empty where it has just ended
+    return sum("127.0.0.1(" in found or "[local]" in found for found in titles)
 
 
 async def become(look: Callable[[], bool]) -> bool:

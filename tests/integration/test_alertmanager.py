@@ -194,8 +194,10 @@ async def post(
 ) -> None:
     """Send alerts as Prometheus does: that they fire, or that they are over."""
     now = datetime.now(UTC)
-    # For an alert that has been firing for longer than group_wait, a group does not wait for more.
-    starts, ends = (now - timedelta(minutes=1), now) if over else (now, now + timedelta(minutes=10))
+    # For an alert that has been firing for longer than group_wait, a group does not wait for more:
+    # so none has begun yet, however late it arrives.
+    minutes = (-1, 0) if over else (1, 10)
+    starts, ends = (now + timedelta(minutes=each) for each in minutes)
     times = {"startsAt": starts.isoformat(), "endsAt": ends.isoformat()}
     body = [{"labels": labels, **times} for labels in alerts]
     async with session.post(f"{url}/api/v2/alerts", json=body) as response:
@@ -209,9 +211,12 @@ async def suppressed(session: aiohttp.ClientSession, url: str) -> list[Alert]:
 
 
 def sent(inbox: Inbox) -> Told:
-    """Return what an inbox was told of alerts that fire, by job and server."""
+    """Return what an inbox was told before anything was over, by job and server."""
     told: Told = {}
     for each in inbox.firing:
+        # When all is over, an interval may end between the ends of two alerts of a group.
+        if len(each.alerts) < len(each.body["alerts"]):
+            continue
         group = each.body["groupLabels"]
         alerts = frozenset(map(identity, each.alerts))
         told.setdefault((group["job"], group.get("server", "")), []).append(alerts)

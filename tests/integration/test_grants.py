@@ -87,6 +87,10 @@ async def test_the_role_works(new_cluster: NewCluster) -> None:
     assert [line for line in logs if line["log_level"] != "info"] == []
 
     async with Stage(server) as stage:
+        # Who goes later would leave a slot free, and the probe would get in.
+        await stage.until(
+            "count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'client backend'"
+        )
         await fill(stage)
         async with watching({"demo": target}) as watch:
             await watch.until(lambda s: s.value("pgconn_probe_failures_total", sqlstate="53300"))

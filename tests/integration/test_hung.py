@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import LiteralString
 
@@ -22,10 +22,11 @@ from tests.integration.recording import (
     INTERVALS,
     RETRY,
     Glance,
+    Recording,
     recorded,
     sessions,
 )
-from tests.integration.staging import MONITOR, Stage, prepare
+from tests.integration.staging import MONITOR, Stage, eventually, prepare
 from tests.integration.watching import Target
 
 KEEPALIVES = 8.0  # seconds after which the server ends a session of ours whose network is dead
@@ -46,13 +47,18 @@ def server() -> Iterator[Cluster]:
 @contextlib.contextmanager
 def stopped(*pids: int) -> Iterator[None]:
     """Stop processes with SIGSTOP: they live and answer nobody."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
     try:
+        send(signal.SIGSTOP, pids)
         yield
     finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+        send(signal.SIGCONT, pids)
+
+
+def send(what: signal.Signals, pids: Iterable[int]) -> None:
+    """Send a signal to processes; that of a probe may have ended since we looked."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, what)
 
 
 def gets_in(glance: Glance) -> bool:
@@ -307,6 +313,21 @@ async def test_proxy_freezes(server: Cluster, cluster: Cluster, *, wholly: bool)
 # --- Servers that let nobody in yet
 
 
+async def turns_away(server: Cluster, record: Recording, words: str, written: int) -> None:
+    """Wait until a server says that it starts, in its log from there on; it turns us away then."""
+
+    async def look() -> bool:
+        return words in server.log_text()[written:]
+
+    await eventually(look)
+    before = record.newest
+    refused = before.refusals("demo", sqlstate="57P03")
+    await record.until(lambda g: g.refusals("demo", sqlstate="57P03") > refused)
+    await record.failed(
+        "demo", "refused", times=int(before.errors("demo", "activity", "refused")) + 1
+    )
+
+
 async def test_server_starts_up(server: Cluster, cluster: Cluster) -> None:
     """A server that is starting up turns everybody away, and the probe tells its SQLSTATE."""
     gate = server.folder / "gate"
@@ -315,10 +336,11 @@ async def test_server_starts_up(server: Cluster, cluster: Cluster) -> None:
         await record.up()
         with record.fault():
             await asyncio.to_thread(server.stop)
+            written = len(server.log_text())
             (server.data / "recovery.signal").touch()
             starting = asyncio.ensure_future(asyncio.to_thread(server.start))
-            await record.until(lambda g: g.refusals("demo", sqlstate="57P03"))
-            await record.failed("demo", "refused", times=2)
+            await turns_away(server, record, "database system was shut down", written)
+            record.mending()
             gate.touch()
             await starting
         await record.up()
@@ -334,10 +356,11 @@ async def test_standby_that_is_not_hot(new_cluster: NewCluster, cluster: Cluster
         await record.up()
         with record.fault():
             await asyncio.to_thread(server.stop)
+            written = len(server.log_text())
             (server.data / "standby.signal").touch()
             starting = asyncio.ensure_future(asyncio.to_thread(server.start))
-            await record.until(lambda g: g.refusals("demo", sqlstate="57P03"))
-            await record.failed("demo", "refused", times=2)
+            await turns_away(server, record, "entering standby mode", written)
+            record.mending()
             (server.data / "promote").touch()
             os.kill(server.pid, signal.SIGUSR1)
             await starting

@@ -30,6 +30,7 @@ pytestmark = pytest.mark.slow
 
 INTERVAL = 0.2
 DEADLINE = 0.5
+LEEWAY = 3.0  # seconds that a busy machine may add; a look-up that is waited for takes 30
 ERRORS = "pgconn_poll_errors_total"
 FAST = {"activity": "200ms", "probe": "300ms", "settings": "1s"}
 
@@ -68,19 +69,25 @@ async def test_a_name_that_does_not_resolve(cluster: Cluster, tmp_path: Path) ->
         name_server({"other.test": Trouble.SERVFAIL}) as names,
         exporter(targets, names, tmp_path) as (running, watch),
     ):
-        words = "".join([await running.logged("reason=refused") for _ in targets])
-        assert "'demo.test': Name or service not known" in words
-        assert "'other.test': Temporary failure in name resolution" in words
+        expected = {
+            "'demo.test': Name or service not known",
+            "'other.test': Temporary failure in name resolution",
+        }
+        while expected:
+            line = await running.logged("reason=refused")
+            expected = {words for words in expected if words not in line}
         assert not up(await watch.scrape())
         names.say("demo.test", Trouble.SILENT)
-        line = await running.logged("reason=timeout")
-        assert f"no address of host 'demo.test' within {DEADLINE:g} s" in line
+        line = await running.logged(f"no address of host 'demo.test' within {DEADLINE:g} s")
+        assert "reason=timeout" in line
         names.say("demo.test", "127.0.0.1")
-        await watch.until(up, 1 + INTERVAL + DEADLINE)
+        # At the next attempt; a busy machine may make one or two of them too late.
+        await watch.until(up, 3 * (1 + INTERVAL + DEADLINE))
         await running.logged("event=connected")
 
 
 PROBE = "pgconn_probe_success"
+PACE = 0.4  # of the polls that there is time for: a single dead name would cost more
 DEAD = tuple(f"dead{number}.test" for number in range(40))
 
 
@@ -98,7 +105,8 @@ async def test_a_name_server_that_is_silent(cluster: Cluster, tmp_path: Path) ->
     dsns["service"] = "service=hangs"
     slowly = {"activity": "1s", "probe": "30s"}
     targets: dict[str, Target] = {n: {"dsn": d, "intervals": slowly} for n, d in dsns.items()}
-    targets["good"] = cluster.dsn(user=MONITOR, host="good.test")
+    # Its own deadline is not what this is about, and a busy machine would break it.
+    targets["good"] = {"dsn": cluster.dsn(user=MONITOR, host="good.test"), "query_timeout": "5s"}
     async with (
         name_server({"good.test": "127.0.0.1"}, otherwise=Trouble.SILENT) as names,
         exporter(targets, names, tmp_path, PGSERVICEFILE=str(service)) as (running, watch),
@@ -115,7 +123,7 @@ async def test_a_name_server_that_is_silent(cluster: Cluster, tmp_path: Path) ->
         assert sorted(took)[len(took) // 2] < 0.05
         # The other target misses no poll, and no client of its is said to be turned away.
         polls = [s.value(POLLS, target="good", collector="activity") or 0 for s in (first, last)]
-        assert polls[1] - polls[0] >= 0.7 * (time.monotonic() - started) / INTERVAL
+        assert polls[1] - polls[0] >= PACE * (time.monotonic() - started) / INTERVAL
         assert last.all(ERRORS, target="good") == {}
         assert sum(last.all("pgconn_probe_failures_total", target="good").values()) == 0
         # However often each is tried, one look-up is under way: a question for A, one for AAAA.
@@ -124,7 +132,7 @@ async def test_a_name_server_that_is_silent(cluster: Cluster, tmp_path: Path) ->
         began = time.monotonic()
         running.process.terminate()
         assert await running.process.wait() == 0
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 2 + LEEWAY
         assert "Traceback" not in await running.rest()
 
 
@@ -138,10 +146,11 @@ async def test_a_name_that_moves(new_cluster: NewCluster, tmp_path: Path) -> Non
         name_server({"pg.test": "127.0.0.41"}) as names,
         exporter(targets, names, tmp_path) as (running, watch),
     ):
-        await watch.until(lambda s: s.value(STARTED) == pytest.approx(started_at(first)))
+        starts = [pytest.approx(started_at(server), abs=0.01) for server in (first, second)]
+        await watch.until(lambda s: s.value(STARTED) == starts[0])
         names.say("pg.test", "127.0.0.42")
         first.stop()
-        await watch.until(lambda s: up(s) and s.value(STARTED) == pytest.approx(started_at(second)))
+        await watch.until(lambda s: up(s) and s.value(STARTED) == starts[1])
         for event in ("event=connected", "poll failed", "event=connected"):
             await running.logged(event)
 

@@ -98,18 +98,24 @@ async def test_pgbench_writes(ground: Ground, arguments: list[str]) -> None:
     with pgbench_process(ground.stage, *arguments):
         async with watched(ground) as watch:
             async for accused in accusations(watch, 15):
-                true = [line for line in accused if set(LABEL.findall(line)) >= TRUE_OF_PGBENCH]
-                assert [line for line in true if line.startswith(ROOTS)] == accused
+                assert [line for line in accused if not is_true_of_pgbench(line)] == []
             assert await in_working_order(watch)
 
 
 LABEL: Final = re.compile(r'(\w+)="([^"]*)"')
-TRUE_OF_PGBENCH: Final = {("target", "demo"), ("client", "pgbench")}
+# Autovacuum locks a small table for a moment to shorten it, and is rightly told then.
+IN_THE_WAY: Final = {("client", "pgbench"), ("client", "autovacuum worker")}
+
+
+def is_true_of_pgbench(line: str) -> bool:
+    """Tell whether a series is of a root blocker in whose way pgbench's clients can be."""
+    labels = set(LABEL.findall(line))
+    return line.startswith(ROOTS) and ("target", "demo") in labels and bool(labels & IN_THE_WAY)
 
 
 async def test_short_wait(ground: Ground) -> None:
     """Whoever is waited for is a root as long as that lasts, and only the true one."""
-    stage, holder = ground.stage, Client("deploy", "batch", "127.0.0.53")
+    stage, holder = ground.stage, Client("deploy", "api", "127.0.0.53")  # may be idle afterwards
     async with watched(ground) as watch:
         pile = await stage.pile_up(2, holder, Client("app", "api"))
         scrape = await watch.after_poll()

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -74,11 +75,13 @@ async def queue(bouncer: PgBouncer, statement: LiteralString, count: int = 5) ->
     return sessions
 
 
-async def test_five_statements_through_a_pool_of_two(bouncer: PgBouncer) -> None:
+async def test_five_statements_through_a_pool_of_two(bouncer: PgBouncer, stage: Stage) -> None:
     """Three wait, the first of them as long as the console says, until the last one is done."""
+    gate = await stage.connect(Client("postgres"))
+    await gate.run("SELECT pg_advisory_lock(4713)")  # for as long as we look
     async with watching({"pool": bouncer.target()}, intervals=FAST) as watch:
         await watch.until(up)
-        sessions = await queue(bouncer, "SELECT pg_sleep(2)")
+        sessions = await queue(bouncer, "SELECT pg_advisory_xact_lock_shared(4713)")
         await eventually(lambda: waiting(bouncer, 3))
         before = max_wait(pool(bouncer))
         scrape = await watch.after_poll("pool")
@@ -91,10 +94,11 @@ async def test_five_statements_through_a_pool_of_two(bouncer: PgBouncer) -> None
         }
         shown = scrape.value(PREFIX + "pool_max_wait_seconds", database="shop") or 0
         assert before - 0.05 <= shown <= after + 0.05
-        assert 0 < shown < 2.2
+        assert shown > 0
         servers = scrape.table(PREFIX + "pool_servers", "state", database="shop")
         assert (servers["active",], servers["idle",]) == (2, 0)
         assert scrape.value(PREFIX + "pool_size", database="shop") == 2
+        await gate.run("SELECT pg_advisory_unlock(4713)")
         for session in sessions:
             await session.finish()
         await watch.until(lambda s: s.value(PREFIX + "pool_max_wait_seconds") == 0)
@@ -109,27 +113,43 @@ SECONDS = tuple(PREFIX + name for name in ("query_seconds_total", "transaction_s
 
 
 @pytest.mark.slow
-async def test_time_in_the_queue_is_no_time_of_queries(bouncer: PgBouncer) -> None:
+async def test_time_in_the_queue_is_no_time_of_queries(bouncer: PgBouncer, stage: Stage) -> None:
     """Each counter tells its own part, and none goes down when a wait is over before its query."""
-    [warm] = await queue(bouncer, "SELECT 1", 1)
-    await warm.finish()
+    gate = await stage.connect(Client("postgres"))
+    await gate.run("SELECT pg_advisory_lock(4713)")
+    holders = await queue(bouncer, "BEGIN", 2)  # they have both connections, and no query
+    for session in holders:
+        await session.finish()
     async with watching({"pool": bouncer.target()}, intervals=FAST) as watch:
-        start = await watch.after_poll("pool", "databases")
-        sessions = await queue(bouncer, "SELECT pg_sleep(0.8)")
-        scrapes, raw = [start], [difference(bouncer)]
-        while not all(session.running and session.running.done() for session in sessions):
-            scrapes.append(await watch.after_poll("pool", "databases"))
-            raw.append(difference(bouncer))
+        scrapes, raw = [await watch.after_poll("pool", "databases")], [difference(bouncer)]
+        sessions = [await bouncer.connect(GUNICORN) for _ in range(3)]
+        for session in sessions:
+            session.begin("SELECT pg_advisory_xact_lock_shared(4713)")
+        await eventually(lambda: waiting(bouncer, 3))
+        await asyncio.sleep(0.5)
+        for session in holders:
+            await session.run("COMMIT")
+        await eventually(lambda: waiting(bouncer, 1))
+        began = time.monotonic()
         scrapes.append(await watch.after_poll("pool", "databases"))
-    assert raw != sorted(raw), "the trap that this is about was not there"
+        raw.append(difference(bouncer))
+        had = 2 * (time.monotonic() - began)
+        await gate.run("SELECT pg_advisory_unlock(4713)")
+        for session in sessions:
+            await session.finish()
+        scrapes.append(await watch.after_poll("pool", "databases"))
+        raw.append(difference(bouncer))
+    assert raw[1] < raw[0] - 0.1, "the trap that this is about was not there"
     for name in SECONDS:
         values = [scrape.value(name, database="shop") or 0 for scrape in scrapes]
         assert values == sorted(values)
-        assert values[-1] - values[0] == pytest.approx(5 * 0.8, abs=0.5)
+    told = [scrape.value(SECONDS[0], database="shop") or 0 for scrape in scrapes]
+    assert told[-1] - told[0] == pytest.approx(raw[-1] - raw[0], abs=1e-3)
+    assert told[-1] - told[0] >= had
     end = scrapes[-1]
     [stats] = [row for row in bouncer.show("STATS") if row["database"] == "shop"]
     waited = [s.value(PREFIX + "wait_seconds_total", database="shop") or 0 for s in scrapes]
-    assert waited[-1] - waited[0] == pytest.approx(0.8 + 0.8 + 1.6, abs=0.5)
+    assert waited[-1] - waited[0] >= 3 * 0.5
     assert waited[-1] == pytest.approx(float(stats["total_wait_time"]) / 1e6)
     for name, column in {
         "queries": "total_query_count",
@@ -251,11 +271,10 @@ async def test_configuration(cluster: Cluster) -> None:
     assert scrape.value(PREFIX + "clients_max", target="pool") == 77
     info = scrape.table(PREFIX + "info", "target", "server")
     assert info == {("pool", "db"): 1, ("lonely", ""): 1}
-    [connected] = [
-        line for line in logs if line.get("target") == "pool" and "server_version" in line
-    ]
+    connected = [line for line in logs if line.get("target") == "pool"]
     [[number]] = scrape.table(PREFIX + "info", "version", target="pool")
-    assert connected["server_version"] == version_number(number)
+    versions = {line["server_version"] for line in connected if "server_version" in line}
+    assert versions == {version_number(number)}
 
 
 def version_number(version: str) -> int:
@@ -347,7 +366,7 @@ async def test_stopped_killed_and_back(bouncer: PgBouncer, cluster: Cluster) -> 
                 scrape = await watch.until(lambda s: not up(s))
                 assert told(scrape) == set()
                 assert up(scrape, "good")
-                await watch.until(lambda s: s.value(ERRORS, reason="timeout"))
+                await watch.until(lambda s: s.all(ERRORS, reason="timeout"))
             await watch.until(up)
             bouncer.kill()
             scrape = await watch.until(lambda s: not up(s))
@@ -358,9 +377,11 @@ async def test_stopped_killed_and_back(bouncer: PgBouncer, cluster: Cluster) -> 
             again = await bouncer.connect(GUNICORN)
             await again.run("SELECT pg_sleep(0.2)")
             scrape = await watch.after_poll("pool", "databases")
+            spent = difference(bouncer)
     assert scrape.value(PREFIX + "queries_total", database="shop") == 1
     seconds = scrape.value(PREFIX + "query_seconds_total", database="shop")
-    assert seconds == pytest.approx(0.2, abs=0.2)
+    # The client's wait for its login counts against it.
+    assert seconds == pytest.approx(max(0.0, spent))
     reasons = {line["reason"] for line in logs if line["event"] == "poll failed"}
     assert reasons <= {"timeout", "connection_lost", "refused"}
 
@@ -415,6 +436,7 @@ def resting(scrape: Scrape) -> Counter[tuple[str, ...]]:
 
 async def test_what_it_holds_is_known_by_both_ends(bouncer: PgBouncer, stage: Stage) -> None:
     """Its connections, over TCP and by the Unix socket, are sessions of the server."""
+    await stage.until("count(*) = 0 FROM pg_stat_activity WHERE usename = 'app'")
     for database in ("shop", "orders"):
         client = await bouncer.connect(Client("app", dbname=database))
         await client.run("SELECT 1")

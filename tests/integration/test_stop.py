@@ -11,8 +11,8 @@ import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import LiteralString
 
+import aiohttp
 import pytest
 from psycopg import OperationalError
 
@@ -31,13 +31,14 @@ from tests.integration.proxies import (
     speaks_garbage_after_login,
 )
 from tests.integration.staging import MONITOR, PATIENCE, Client, Stage, eventually
-from tests.integration.watching import Target, config_text
+from tests.integration.watching import Target, Watch, config_text
 
 # What a version of the server cannot change.
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 PROMISED = 2.0  # seconds from the signal to the end
+LEEWAY = 2.0  # seconds that a busy machine may add; what waits for a hung server takes 30 s
 STEP = 0.05  # seconds between the moments at which a start is interrupted
 HUNDRED = 100  # targets
 HANGING_BY_NOW = 0.5  # seconds after which one of the polls hangs that come every 200 ms
@@ -70,13 +71,15 @@ async def end_well(process: Process, *numbers: signal.Signals, said: str = "even
     """Send signals, SIGTERM if none are named; `said` is in the last line of the log."""
     begun = time.monotonic()
     for number in numbers or (signal.SIGTERM,):
-        process.send_signal(number)
+        # Not by send_signal: of a process that the one before has ended it takes the status away.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, number)
     async with asyncio.timeout(PATIENCE):
         _, err = await process.communicate()
     seconds = time.monotonic() - begun
     log = err.decode()
     assert process.returncode == 0, log
-    assert seconds < PROMISED, log
+    assert seconds < PROMISED + LEEWAY, log
     assert [word for word in NEVER if word in log] == [], log
     assert said in (log.splitlines() or [""])[-1], log
 
@@ -119,6 +122,21 @@ async def has_backends(server: Cluster) -> None:
         return bool(our_backends(server))
 
     await eventually(look)
+
+
+async def at_rest(running: Running, server: Cluster) -> int:
+    """Wait until the session that is kept is the only one, that of the probe over; give its pid."""
+
+    async def look() -> int | None:
+        pids = our_backends(server)
+        return pids[0] if len(pids) == 1 else None
+
+    async with aiohttp.ClientSession() as session:
+        watch = Watch(running.url, session)
+        await watch.until(lambda s: s.value("pgconn_up") and s.all("pgconn_probe_success"))
+    pid = await eventually(look)
+    assert pid is not None
+    return pid
 
 
 async def left_nothing(server: Cluster) -> None:
@@ -174,29 +192,33 @@ async def test_a_signal_at_any_moment_of_the_start(
             await since(process)
             await asyncio.sleep(delay)
             process.terminate()
-            ended = await asyncio.wait_for(process.communicate(), PROMISED)
+            ended = await asyncio.wait_for(process.communicate(), PROMISED + LEEWAY)
         log = ended[1].decode()
         assert process.returncode == 0, log
         assert [word for word in NEVER if word in log] == [], log
         return not log or "event=stopped" in log.splitlines()[-1]
 
     well = await asyncio.gather(*(interrupt(number * STEP) for number in range(moments)))
-    # One may have had no processor for so long that it was ended by force.
-    assert well.count(False) <= 1
+    # Those of one moment may have had no processor for so long that they were ended by force.
+    assert well.count(False) <= TOGETHER
     await left_nothing(cluster)
 
 
 @pytest.mark.parametrize("command", [COMMAND, (sys.executable, "-c", CONSOLE_SCRIPT)])
-async def test_signals_are_taken_before_the_imports(command: tuple[str, ...]) -> None:
+async def test_signals_are_taken_before_the_imports(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
     """A signal that comes while Python still imports ends it well: nothing is loaded yet."""
-    async with launched(*command, "run") as process:
-        await takes_signals(process)
-        process.send_signal(signal.SIGSTOP)
-        loaded = Path(f"/proc/{process.pid}/maps").read_text()
-        process.send_signal(signal.SIGCONT)
-        assert "psycopg" not in loaded
-        assert "pydantic" not in loaded
-        await end_well(process, said="")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    # The first of the packages that are imported, which takes until we have seen enough.
+    (tmp_path / "typer.py").write_text(f"open({str(pipe)!r}).read()\n")
+    async with launched("env", f"PYTHONPATH={tmp_path}", *command, "run") as process:
+        with held(await opened(pipe)):
+            loaded = Path(f"/proc/{process.pid}/maps").read_text()
+            assert "psycopg" not in loaded
+            assert "pydantic" not in loaded
+            await end_well(process, said="")
 
 
 async def test_only_the_daemon_ends_well(tmp_path: Path) -> None:
@@ -259,7 +281,7 @@ async def test_nobody_reads_its_log(configure: Configure, cluster: Cluster) -> N
             begun = time.monotonic()
             process.terminate()
             assert await process.wait() == 0
-            assert time.monotonic() - begun < PROMISED
+            assert time.monotonic() - begun < PROMISED + LEEWAY
     await left_nothing(cluster)
 
 
@@ -360,9 +382,14 @@ async def test_while_slots_are_exhausted(configure: Configure, new_cluster: NewC
     """A daemon that tries again and again to get a slot stops trying."""
     server = new_cluster(max_connections="10")
     async with Stage(server) as stage:
-        with contextlib.suppress(OperationalError):
-            while True:
-                await stage.connect()
+
+        async def full() -> bool:
+            with contextlib.suppress(OperationalError):
+                while True:
+                    await stage.connect()
+            return len(stage.sessions) == 7  # but for the superusers': nobody else holds one
+
+        await eventually(full)
         async with started(configure({"demo": server.dsn(user=MONITOR)})) as running:
             await running.logged("reason=too_many_connections")
             await end_well(running.process)
@@ -403,19 +430,15 @@ async def test_while_a_server_is_stopped(
 ) -> None:
     """A poll that hangs is given up; the session ends when the server goes on."""
     async with started(configure({"demo": cluster.dsn(user=MONITOR)})) as running:
-        await running.logged("event=connected")
-        await stage.until("count(*) = 1 " + OURS)
-        [pid] = our_backends(cluster)
+        pid = await at_rest(running, cluster)
         with contextlib.ExitStack() as faults:
             for stopped in cluster.processes() if whole else [pid]:
-                faults.enter_context(stage.stopped_pid(stopped))
+                with contextlib.suppress(ProcessLookupError):  # ended meanwhile, as a worker may
+                    faults.enter_context(stage.stopped_pid(stopped))
             await asyncio.sleep(HANGING_BY_NOW)
             await end_well(running.process)
             assert our_backends(cluster) == [pid]
     await left_nothing(cluster)
-
-
-OURS: LiteralString = "FROM pg_stat_activity WHERE application_name = 'pgconn-exporter'"
 
 
 async def test_while_the_network_is_frozen(
@@ -425,11 +448,12 @@ async def test_while_the_network_is_frozen(
     forwarder = stage.forwarder("127.0.0.77")
     file = configure({"demo": cluster.dsn(MONITOR, port=str(forwarder.port))})
     async with started(file) as running:
-        await running.logged("event=connected")
-        await stage.until("count(*) = 1 " + OURS)
+        pid = await at_rest(running, cluster)
         forwarder.freeze()
+        # Its answer is on the way, or the next poll: they come every 200 ms.
         await stage.until(
-            "count(*) = 1 " + OURS + " AND clock_timestamp() - state_change > '500ms'"
+            "clock_timestamp() - state_change > '500ms' FROM pg_stat_activity WHERE pid = %s",
+            [pid],
         )
         await end_well(running.process)
         forwarder.thaw()

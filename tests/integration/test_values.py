@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 import pytest
 
@@ -14,6 +14,7 @@ from tests.integration.staging import (
     Client,
     Session,
     Stage,
+    eventually,
 )
 from tests.integration.watching import Scrape, Watch, watching
 
@@ -35,9 +36,11 @@ SELECT CASE WHEN client_port = -1 THEN 'local' ELSE coalesce(host(client_addr), 
     extract(epoch FROM clock_timestamp() - query_start)::float8
 FROM pg_stat_activity WHERE backend_type = 'client backend'
 """
+PID: Final = 5
+Rows = list[tuple[Any, ...]]
 
 
-async def rows(stage: Stage) -> list[tuple[Any, ...]]:
+async def rows(stage: Stage) -> Rows:
     """Read the sessions as an administrator would."""
     return await stage.fetch(SESSIONS)
 
@@ -59,11 +62,19 @@ async def staged_everything(stage: Stage) -> list[Session]:
     return sessions
 
 
-async def look(watch: Watch, stage: Stage) -> tuple[list[tuple[Any, ...]], Scrape]:
-    """Read the sessions, ours among them, then scrape a poll that came after."""
+async def look(watch: Watch, stage: Stage) -> tuple[Rows, Scrape, Rows]:
+    """Read the sessions, ours among them, before and after a poll, and scrape that.
+
+    Nobody comes or goes meanwhile, as the probe does, and whoever was closed just before.
+    """
+
+    async def undisturbed() -> tuple[Rows, Scrape, Rows]:
+        before, scrape, after = await rows(stage), await watch.after_poll(), await rows(stage)
+        assert {row[PID] for row in before} == {row[PID] for row in after}
+        return before, scrape, after
+
     await watch.after_poll()
-    before = await rows(stage)
-    return before, await watch.after_poll()
+    return await eventually(undisturbed)
 
 
 @pytest.fixture
@@ -77,8 +88,7 @@ async def test_every_series_equals_sql(stage: Stage, dsn: dict[str, str]) -> Non
     sessions = await staged_everything(stage)
     await stage.aged(sessions[:2], 1.0)
     async with watching(dsn, clients=CLIENTS) as watch:
-        before, scrape = await look(watch, stage)
-        after = await rows(stage)
+        before, scrape, after = await look(watch, stage)
     counts = Counter(row[:5] for row in before if row[1] not in NOT_STAGED)
     shown = scrape.table("pgconn_connections", *IDENTITY)
     assert {key: n for key, n in shown.items() if key[1] not in NOT_STAGED} == counts
@@ -123,7 +133,7 @@ def compare_ages(
         assert low[key] - CLOCK_TICK <= value <= high[key] + CLOCK_TICK, (metric, key)
 
 
-def oldest(found: list[tuple[Any, ...]], labels: tuple[str, ...], column: int) -> Ages:
+def oldest(found: Rows, labels: tuple[str, ...], column: int) -> Ages:
     """Give the highest age by label values, of staged rows that have one."""
     ages: Ages = {}
     for row in found:
@@ -137,7 +147,7 @@ async def test_clients(stage: Stage, dsn: dict[str, str]) -> None:
     """Each connection has its client; configured ones are there with zero, ours is named."""
     await staged_everything(stage)
     async with watching(dsn, clients=CLIENTS) as watch:
-        before, scrape = await look(watch, stage)
+        before, scrape, _ = await look(watch, stage)
     totals = scrape.table("pgconn_client_connections", "client")
     assert totals["api",] == 15
     assert totals["office",] == 1
@@ -158,7 +168,7 @@ async def test_dropped_labels(stage: Stage, dsn: dict[str, str]) -> None:
     """Labels that are not wanted are empty, and their connections counted together."""
     await staged_everything(stage)
     async with watching(dsn, connection_labels=["usename"]) as watch:
-        before, scrape = await look(watch, stage)
+        before, scrape, _ = await look(watch, stage)
     shown = scrape.table("pgconn_connections", *IDENTITY)
     assert {key[0] + key[2] + key[3] for key in shown} == {""}
     assert sum(shown.values()) == len(before)
@@ -195,6 +205,7 @@ async def test_churn_and_load(stage: Stage, dsn: dict[str, str]) -> None:
     async with watching(dsn, clients=CLIENTS) as watch:
         first = await watch.after_poll()
         opened = await stage.open(Client("app", "gunicorn"), "idle in transaction", count=5)
+        await stage.shows(opened, "wait_event = 'ClientRead'")
         await watch.until(lambda s: s.value("pgconn_connections_opened_total", client="api") == 5)
         start = await watch.after_poll()
         await stage.aged(opened, 2.0, "backend_start")
@@ -210,8 +221,7 @@ async def test_churn_and_load(stage: Stage, dsn: dict[str, str]) -> None:
     began = start.value(SECONDS, **load)
     assert grown is not None
     assert began is not None
-    seconds = polled_at(end) - polled_at(start)
-    assert grown - began == pytest.approx(5 * seconds, rel=0.1)
+    assert grown - began == pytest.approx(5 * (staged_age(end) - staged_age(start)), rel=0.01)
     assert last.value("pgconn_client_connections", client="api") == 0
 
 
@@ -219,17 +229,19 @@ async def test_load_when_polls_are_late(stage: Stage, dsn: dict[str, str]) -> No
     """A poll that comes late counts the time that it is late for."""
     await stage.open(Client("app", "gunicorn"), "idle in transaction", count=5)
     load = {"client": "api", "state": "idle in transaction"}
-    async with watching(dsn, clients=CLIENTS) as watch:
+    async with watching(dsn, clients=CLIENTS, query_timeout="10s") as watch:
         start = await watch.after_poll()
-        [(own,)] = await stage.fetch(
-            "SELECT pid FROM pg_stat_activity WHERE application_name = 'pgconn-exporter'"
-        )
+        ours: LiteralString = "FROM pg_stat_activity WHERE application_name = 'pgconn-exporter'"
+        await stage.until("count(*) = 1 " + ours)  # the probe's is another one
+        [(own,)] = await stage.fetch("SELECT pid " + ours)
         with stage.stopped_pid(own):
+            stopped = await watch.scrape()
             await asyncio.sleep(1)  # five polls of the interval, and less than the deadline
+            # One may have been answered a moment before.
+            assert polls_of(await watch.scrape()) <= polls_of(stopped) + 1
         end = await watch.after_poll()
-    assert polls_of(end) - polls_of(start) < 5
     grown = sum(end.all(SECONDS, **load).values()) - sum(start.all(SECONDS, **load).values())
-    assert grown == pytest.approx(5 * (polled_at(end) - polled_at(start)), rel=0.1)
+    assert grown == pytest.approx(5 * (staged_age(end) - staged_age(start)), rel=0.01)
 
 
 SECONDS: Final = "pgconn_session_seconds_total"
@@ -242,9 +254,9 @@ def polls_of(scrape: Scrape) -> float:
     return value
 
 
-def polled_at(scrape: Scrape) -> float:
-    """Give when the activity was read that a scrape shows."""
-    value = scrape.value("pgconn_poll_last_success_timestamp_seconds", collector="activity")
+def staged_age(scrape: Scrape) -> float:
+    """Give the age of the staged sessions, by which time between polls is the server's own."""
+    value = scrape.value("pgconn_connection_state_age_max_seconds", client="api")
     assert value is not None
     return value
 
@@ -261,6 +273,7 @@ async def test_limits_and_settings(stage: Stage, dsn: dict[str, str]) -> None:
         " extract(epoch FROM pg_postmaster_start_time())::float8"
     )
     async with watching(dsn) as watch:
+        await watch.until(lambda s: s.value("pgconn_probe_success") is not None)
         await watch.after_poll(read="databases")
         scrape = await watch.after_poll(read="settings")
     assert scrape.table("pgconn_role_connection_limit", "usename") == {("limited",): 7}
@@ -304,7 +317,7 @@ async def test_series_limit(stage: Stage, dsn: dict[str, str]) -> None:
     for number in range(20):
         await stage.open(Client("app", f"attacker {number}"), "idle")
     async with watching(dsn, max_series=10) as watch:
-        before, scrape = await look(watch, stage)
+        before, scrape, _ = await look(watch, stage)
     shown = scrape.table("pgconn_connections", *IDENTITY)
     assert len(shown) <= 10
     assert sum(shown.values()) == len(before)

@@ -107,20 +107,27 @@ def is_up(scrape: Scrape) -> bool:
     return list(scrape.all("pgconn_up").values()) == [1] * TARGETS
 
 
+def is_settled(scrape: Scrape) -> bool:
+    """Tell whether each target is up, and each other read of it was there once."""
+    others = ("pgconn_slots_max", "pgconn_probe_success")
+    return is_up(scrape) and all(len(scrape.all(name)) == TARGETS for name in others)
+
+
 @pytest.fixture
 async def subject(tmp_path: Path, cluster: Cluster) -> AsyncIterator[Subject]:
     """Run a daemon with a page that is worth asking for."""
     file = tmp_path / "config.yaml"
     name = "a-server-whose-name-is-in-every-line-of-the-page" * 10
     intervals = {"activity": "500ms"} | dict.fromkeys(("settings", "databases", "statements"), "5s")
+    intervals["probe"] = "10m"  # but for the first: its sessions are files that come and go
     targets = {f"{name}-{number}": cluster.dsn(user=MONITOR) for number in range(TARGETS)}
-    file.write_text(config_text(targets, intervals=intervals))
+    file.write_text(config_text(targets, intervals=intervals, query_timeout="10s"))
     async with (
         daemon("--config.file", str(file)) as running,
         aiohttp.ClientSession() as session,
     ):
         watch = Watch(running.url, session)
-        await watch.until(lambda scrape: is_up(scrape) and "pgconn_slots_max" in scrape.names)
+        await watch.until(is_settled)
         for _ in range(20):
             await watch.get(**{"Accept-Encoding": "gzip"})
         pid = running.process.pid

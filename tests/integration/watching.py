@@ -92,14 +92,17 @@ class Watch:
         start = await self.scrape()
         begun = max(start.value(LAST, **labels) or 0.0, time.time())
         # The poll that is under way may have read before now: take the one after it. Reads that
-        # are rare and short are hardly ever under way, and would take long to come again.
-        polls = (start.value(POLLS, **labels) or 0.0) + (2 if read == "activity" else 1)
+        # are rare are hardly ever under way, and would take long to come again: when they began
+        # is told by what they took.
+        polls, seconds = (start.value(name, **labels) or 0.0 for name in (POLLS, SECONDS))
 
         async def look() -> Scrape | None:
             scrape = await self.scrape()
             seen = scrape.value(LAST, **labels) or 0.0
-            done = scrape.value(POLLS, **labels) or 0.0
-            return scrape if seen > begun + 0.05 and done >= polls else None
+            done = (scrape.value(POLLS, **labels) or 0.0) - polls
+            took = (scrape.value(SECONDS, **labels) or 0.0) - seconds
+            anew = done >= 2 or (read != "activity" and done == 1 and seen - took > begun)
+            return scrape if anew and seen > begun + 0.05 else None
 
         found = await eventually(look, patience)
         assert found is not None
@@ -118,6 +121,7 @@ class Watch:
 
 LAST = "pgconn_poll_last_success_timestamp_seconds"
 POLLS = "pgconn_poll_duration_seconds_count"
+SECONDS = "pgconn_poll_duration_seconds_sum"
 
 
 Target = str | Mapping[str, object]
