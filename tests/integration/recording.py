@@ -41,7 +41,7 @@ PACE: Final = 0.75  # of the polls that there is time for
 GOOD: Final = "good"
 """The name of the target to which nothing happens."""
 
-SESSION: Final = re.compile(r"postgres: (?!postgres ).*(?:\d\(\d+\)|\[local\])")
+SESSION: Final = re.compile(r"postgres: .*(?:\d\(\d+\)|\[local\])")
 OF_ACTIVITY: Final = {metric.name for collector in ACTIVITY for metric in collector.metrics}
 _OURS: Final = ("pgconn_up", "pgconn_poll_", "pgconn_probe_")
 
@@ -339,7 +339,16 @@ def standstills(found: list[Standstill]) -> Iterator[None]:
 
 
 def sessions(server: Cluster) -> dict[int, str]:
-    """Give the processes that serve clients other than the superuser, with their titles.
+    """Give the processes that serve clients other than the superuser, with their titles."""
+    return {
+        pid: found
+        for pid, found in serving(server).items()
+        if not found.startswith("postgres: postgres ")
+    }
+
+
+def serving(server: Cluster) -> dict[int, str]:
+    """Give the processes that serve somebody, with their titles.
 
     Unlike pg_stat_activity this shows those that still log in, and needs no answer of the server.
     """

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from exporter.demo.binaries import version_text
 from exporter.demo.cluster import Cluster
 from tests.integration.conftest import bin_dir
-from tests.integration.recording import sessions
+from tests.integration.recording import serving
 from tests.integration.staging import (
     APP,
     MONITOR,
@@ -72,26 +72,27 @@ def target(server: Cluster, **keys: object) -> dict[str, object]:
 
 async def fill(stage: Stage, client: Client = APP) -> list[Session]:
     """Take every slot that a client may take, those of a probe that is just in, too."""
-    await stage.fetch("SELECT 1")  # the administrator is there, who would take of the reserve
+    # There before the others, lest it takes of the reserve.
+    [(administrator,)] = await stage.fetch("SELECT pg_backend_pid()")
     taken, refused = [], 0
     while refused < 2:
         try:
             taken.append(await stage.connect(client))
         except OperationalError:
             refused += 1
-            await nobody_passes(stage)
+            await nobody_passes(stage, administrator)
         else:
             refused = 0
     return taken
 
 
-async def nobody_passes(stage: Stage) -> None:
+async def nobody_passes(stage: Stage, administrator: int) -> None:
     """Wait until nobody has a slot for a moment: who logs in, was turned away, or has just left."""
 
     async def look() -> bool:
         staying = {s.pid for s in stage.sessions if not s.connection.closed}
-        staying.update(await own(stage))
-        passing = sessions(stage.cluster).keys() - staying
+        staying.update(await own(stage), [administrator])
+        passing = serving(stage.cluster).keys() - staying
         assert not passing, passing
         return True
 

@@ -13,7 +13,7 @@ from exporter.server.access import Access, Link, open_link
 from exporter.server.errors import PollError, PollTimeoutError
 from tests.integration.conftest import NewCluster
 from tests.integration.proxies import MANNERS, Proxy, never_answers
-from tests.integration.recording import title
+from tests.integration.recording import serving
 from tests.integration.staging import MONITOR, PATIENCE, Stage, eventually
 
 DEADLINE = 1.0
@@ -145,7 +145,7 @@ async def test_no_session_is_left(new_cluster: NewCluster) -> None:
         for step in range(100):
             await cancelled(tried(open_link(access, DEADLINE)), 1.2 * full * step / 100)
         await eventually(lambda: become(lambda: descriptors() <= before))
-        await eventually(lambda: become(lambda: backends(server) == 1))
+        await eventually(lambda: become(lambda: len(serving(server)) == 1))
 
 
 async def cancelled(work: Coroutine[Any, Any, None], seconds: float) -> None:
@@ -154,12 +154,6 @@ async def cancelled(work: Coroutine[Any, Any, None], seconds: float) -> None:
     await asyncio.sleep(seconds)
     task.cancel()
     await asyncio.wait({task})
-
-
-def backends(server: Cluster) -> int:
-    """Count the processes that serve somebody, logged in or not."""
-    titles = map(title, server.processes())  # empty where it has just ended
-    return sum("127.0.0.1(" in found or "[local]" in found for found in titles)
 
 
 async def become(look: Callable[[], bool]) -> bool:

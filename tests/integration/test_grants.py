@@ -1,12 +1,10 @@
 """The SQL that `grants` prints, run on live servers; and what the role can do with it."""
 
 import asyncio
-import contextlib
 import os
 from asyncio.subprocess import PIPE
 
 import pytest
-from psycopg import OperationalError
 from structlog.testing import capture_logs
 
 from exporter.commands.grants import Wanted, render_grants
@@ -14,7 +12,8 @@ from exporter.demo.binaries import embedded
 from exporter.demo.cluster import Cluster
 from tests.integration.conftest import NewCluster
 from tests.integration.processes import Ended, run
-from tests.integration.staging import ODD_NAMES, UNPRIVILEGED, Client, Stage
+from tests.integration.slots import fill
+from tests.integration.staging import ODD_NAMES, UNPRIVILEGED, Stage
 from tests.integration.watching import Scrape, watching
 
 ROLE, PROBE = "watcher", "prober"
@@ -87,10 +86,6 @@ async def test_the_role_works(new_cluster: NewCluster) -> None:
     assert [line for line in logs if line["log_level"] != "info"] == []
 
     async with Stage(server) as stage:
-        # Who goes later would leave a slot free, and the probe would get in.
-        await stage.until(
-            "count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'client backend'"
-        )
         await fill(stage)
         async with watching({"demo": target}) as watch:
             await watch.until(lambda s: s.value("pgconn_probe_failures_total", sqlstate="53300"))
@@ -99,14 +94,6 @@ async def test_the_role_works(new_cluster: NewCluster) -> None:
             else:
                 await watch.until(lambda s: s.value(ERRORS, reason="too_many_connections"))
                 assert not is_up(await watch.scrape())
-
-
-async def fill(stage: Stage) -> None:
-    """Take every slot that an application can take."""
-    await stage.fetch("SELECT")  # the superuser's own
-    with contextlib.suppress(OperationalError):
-        while True:
-            await stage.connect(Client("app"))
 
 
 @pytest.mark.slow

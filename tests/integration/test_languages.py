@@ -6,18 +6,16 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from psycopg import OperationalError
 from structlog.testing import capture_logs
 
 from exporter.demo import binaries
 from exporter.demo.cluster import Cluster
 from tests.integration import upgrades
-from tests.integration.staging import APP, MONITOR, Stage, eventually, prepare
+from tests.integration.slots import fill
+from tests.integration.staging import MONITOR, Stage, prepare
 from tests.integration.watching import Target, watching
 
 LOCALES: Final = Path("/usr/lib/locale")
-MOST: Final = 8  # connections, of which three are a superuser's, and one our administrator has
-SLOTS: Final = 4
 ERRORS: Final = "pgconn_poll_errors_total"
 FAILURES: Final = "pgconn_probe_failures_total"
 
@@ -31,7 +29,7 @@ LANGUAGES: Final = {
 @contextlib.contextmanager
 def speaking(locale: str, messages: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     """Run a server that has translations, Debian's PostgreSQL 15, in a language."""
-    server = Cluster(upgrades.NEW, {"max_connections": str(MOST), "lc_messages": messages})
+    server = Cluster(upgrades.NEW, {"max_connections": "8", "lc_messages": messages})
     try:
         server.make()
         # Its name alone tells the language to gettext, so any locale will do.
@@ -60,15 +58,7 @@ async def test_a_full_server_of_another_language(
             "gone": {"dsn": server.dsn(user="postgres", dbname="gone")},
         }
         async with Stage(server) as stage:
-            await stage.fetch("SELECT 1")
-
-            async def is_full() -> bool:
-                """Sessions that were closed just now may have a slot for a moment still."""
-                with contextlib.suppress(OperationalError):
-                    await stage.connect(APP)
-                return len(stage.sessions) == SLOTS
-
-            await eventually(is_full)
+            await fill(stage)
             with capture_logs() as logs:
                 async with watching(targets) as watch:
                     await watch.until(lambda s: s.value(FAILURES, target="full", sqlstate="53300"))

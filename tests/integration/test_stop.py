@@ -14,7 +14,6 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from psycopg import OperationalError
 
 from exporter.demo.cluster import Cluster
 from exporter.demo.ports import free_port
@@ -30,6 +29,7 @@ from tests.integration.proxies import (
     speaks_garbage,
     speaks_garbage_after_login,
 )
+from tests.integration.slots import fill
 from tests.integration.staging import MONITOR, PATIENCE, Client, Stage, eventually
 from tests.integration.watching import Target, Watch, config_text
 
@@ -382,14 +382,7 @@ async def test_while_slots_are_exhausted(configure: Configure, new_cluster: NewC
     """A daemon that tries again and again to get a slot stops trying."""
     server = new_cluster(max_connections="10")
     async with Stage(server) as stage:
-
-        async def full() -> bool:
-            with contextlib.suppress(OperationalError):
-                while True:
-                    await stage.connect()
-            return len(stage.sessions) == 7  # but for the superusers': nobody else holds one
-
-        await eventually(full)
+        await fill(stage)
         async with started(configure({"demo": server.dsn(user=MONITOR)})) as running:
             await running.logged("reason=too_many_connections")
             await end_well(running.process)
