@@ -36,8 +36,13 @@ def free_port() -> int:
     """
     while True:
         port = random.choice(PORTS)
-        if all(bindable(host, port) for host in loopbacks()) and _reserved(port):
+        if unused(port) and _reserved(port):
             return port
+
+
+def unused(port: int) -> bool:
+    """Tell whether a server could listen there, on every loopback address."""
+    return all(bindable(host, port) for host in loopbacks())
 
 
 def _reserved(port: int) -> bool:

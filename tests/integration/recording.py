@@ -10,13 +10,13 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from structlog.testing import capture_logs
 
 from exporter.collectors import ACTIVITY
 from exporter.demo.cluster import Cluster
+from tests.integration.backends import sessions
 from tests.integration.staging import MONITOR, PATIENCE, TURN, eventually
 from tests.integration.watching import Target, Watch, watching
 
@@ -41,7 +41,6 @@ PACE: Final = 0.75  # of the polls that there is time for
 GOOD: Final = "good"
 """The name of the target to which nothing happens."""
 
-SESSION: Final = re.compile(r"postgres: .*(?:\d\(\d+\)|\[local\])")
 OF_ACTIVITY: Final = {metric.name for collector in ACTIVITY for metric in collector.metrics}
 _OURS: Final = ("pgconn_up", "pgconn_poll_", "pgconn_probe_")
 
@@ -336,29 +335,3 @@ def standstills(found: list[Standstill]) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-
-
-def sessions(server: Cluster) -> dict[int, str]:
-    """Give the processes that serve clients other than the superuser, with their titles."""
-    return {
-        pid: found
-        for pid, found in serving(server).items()
-        if not found.startswith("postgres: postgres ")
-    }
-
-
-def serving(server: Cluster) -> dict[int, str]:
-    """Give the processes that serve somebody, with their titles.
-
-    Unlike pg_stat_activity this shows those that still log in, and needs no answer of the server.
-    """
-    titles = {pid: title(pid) for pid in server.processes()}
-    return {pid: found for pid, found in titles.items() if SESSION.match(found)}
-
-
-def title(pid: int) -> str:
-    """Give the title of a process; empty where it has ended."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0 ").decode()
-    except OSError:
-        return ""

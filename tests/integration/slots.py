@@ -15,8 +15,8 @@ from structlog.testing import capture_logs
 
 from exporter.demo.binaries import version_text
 from exporter.demo.cluster import Cluster
+from tests.integration.backends import serving
 from tests.integration.conftest import bin_dir
-from tests.integration.recording import serving
 from tests.integration.staging import (
     APP,
     MONITOR,

@@ -3,10 +3,9 @@
 import asyncio
 import contextlib
 import os
-import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -297,21 +296,6 @@ class Stage:
         [session] = await self.open(client, "idle in transaction", query=LOCK_ROW)
         await session.run(sql.SQL("PREPARE TRANSACTION {}").format(gid))
         self._prepared.append((client.dbname, gid))
-
-    @contextlib.contextmanager
-    def stopped(self, session: Session) -> Iterator[None]:
-        """Stop a session's backend with SIGSTOP: it lives and answers nobody."""
-        with self.stopped_pid(session.pid):
-            yield
-
-    @contextlib.contextmanager
-    def stopped_pid(self, pid: int) -> Iterator[None]:
-        """Stop a backend by its pid, as that of a session which is not ours."""
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(pid, signal.SIGCONT)
 
     # --- Facts
 

@@ -11,9 +11,9 @@ import pytest
 from exporter.demo.cluster import Cluster
 from exporter.server.access import Access, Link, open_link
 from exporter.server.errors import PollError, PollTimeoutError
+from tests.integration.backends import serving, stopped
 from tests.integration.conftest import NewCluster
 from tests.integration.proxies import MANNERS, Proxy, never_answers
-from tests.integration.recording import serving
 from tests.integration.staging import MONITOR, PATIENCE, Stage, eventually
 
 DEADLINE = 1.0
@@ -37,10 +37,10 @@ async def test_a_dead_place_does_not_keep_us_from_the_next(cluster: Cluster) -> 
 
 
 @pytest.mark.slow
-async def test_a_slow_place_is_not_given_up(cluster: Cluster, stage: Stage) -> None:
+async def test_a_slow_place_is_not_given_up(cluster: Cluster) -> None:
     """A server that answers late, but in time, is ours, though the next was tried meanwhile."""
     async with Proxy(cluster.port, never_answers) as proxy:
-        with stage.stopped_pid(cluster.pid):
+        with stopped(cluster.pid):
             opening = asyncio.ensure_future(open_link(places(cluster.port, proxy.port), SLOW))
             await asyncio.sleep(0.6 * SLOW)
         link = await opening

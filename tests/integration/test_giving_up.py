@@ -9,6 +9,7 @@ import pytest
 from exporter.demo.cluster import Cluster
 from exporter.server.access import Access
 from exporter.server.connection import Connection
+from tests.integration.backends import stopped
 from tests.integration.staging import MONITOR, Stage
 
 TURNS = 10
@@ -22,7 +23,7 @@ async def test_stopped_while_giving_up(
     gc.collect()  # what other tests have left is not told of this one
     caplog.set_level(logging.ERROR, "asyncio")
     connection = await Connection.open(Access(cluster.dsn(user=MONITOR)), 5.0)
-    with stage.stopped_pid(connection.pid):
+    with stopped(connection.pid):
         poll = asyncio.create_task(connection.fetch("SELECT 1"))
         for _ in range(TURNS):  # until the statement is sent, and cannot be answered
             await asyncio.sleep(0)

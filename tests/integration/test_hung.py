@@ -6,13 +6,14 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import LiteralString
 
 import pytest
 
 from exporter.demo.cluster import Cluster
+from tests.integration.backends import sessions, stopped
 from tests.integration.conftest import SETTINGS, NewCluster, bin_dir
 from tests.integration.networks import Network, needs_root
 from tests.integration.proxies import MANNERS, Proxy
@@ -24,7 +25,6 @@ from tests.integration.recording import (
     Glance,
     Recording,
     recorded,
-    sessions,
 )
 from tests.integration.staging import MONITOR, Stage, eventually, prepare
 from tests.integration.watching import Target
@@ -42,23 +42,6 @@ def server() -> Iterator[Cluster]:
     with Cluster(bin_dir(), SETTINGS | settings) as cluster:
         prepare(cluster)
         yield cluster
-
-
-@contextlib.contextmanager
-def stopped(*pids: int) -> Iterator[None]:
-    """Stop processes with SIGSTOP: they live and answer nobody."""
-    try:
-        send(signal.SIGSTOP, pids)
-        yield
-    finally:
-        send(signal.SIGCONT, pids)
-
-
-def send(what: signal.Signals, pids: Iterable[int]) -> None:
-    """Send a signal to processes; that of a probe may have ended since we looked."""
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, what)
 
 
 def gets_in(glance: Glance) -> bool:

@@ -20,6 +20,7 @@ from exporter.daemon import Daemon
 from exporter.demo.cluster import Cluster
 from exporter.demo.ports import free_port
 from exporter.poller import Poller
+from tests.integration.backends import stopped
 from tests.integration.conftest import NewCluster
 from tests.integration.pgbouncer import pgbouncer
 from tests.integration.processes import daemon
@@ -31,6 +32,7 @@ pytestmark = pytest.mark.slow
 
 SUCCESSFUL = "pgconn_config_last_reload_successful"
 PROBED = "pgconn_probe_success"
+HANGING_BY_NOW = 0.4  # seconds after which one of the polls hangs that come every 200 ms
 LOADED = "pgconn_config_last_reload_success_timestamp_seconds"
 OWN = """
 SELECT pid, application_name FROM pg_stat_activity WHERE application_name ~ '^pgconn-exporter|^own'
@@ -271,10 +273,10 @@ async def test_a_target_that_hangs_holds_up_nobody_else(
         await watch.until(lambda s: all_up(s, "demo", "good") and len(s.all(PROBED)) == 2)
         await staged.until("count(*) = 1 FROM pg_stat_activity WHERE application_name = 'own-demo'")
         [pid] = await pids(staged, "demo")
-        with staged.stopped_pid(pid):
-            stopped = time.time()
-            # A poll that began after that hangs, and is what the reload has to wait for.
-            hanging = await watch.until(lambda _: time.time() > stopped + 0.4)
+        with stopped(pid):
+            # A poll that begins after that hangs, and is what the reload has to wait for.
+            await asyncio.sleep(HANGING_BY_NOW)
+            hanging = await watch.scrape()
             slower: Target = {"dsn": named(frozen, "demo"), "slow_query_after": "9s"}
             begun = time.monotonic()
             await watch.go_over({"demo": slower, "good": targets["good"]}, **settings)

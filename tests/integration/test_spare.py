@@ -8,8 +8,8 @@ import pytest
 from exporter.config import parse_config
 from exporter.daemon import Daemon
 from exporter.demo.cluster import Cluster
+from tests.integration.backends import sessions, stopped
 from tests.integration.conftest import NewCluster
-from tests.integration.recording import sessions
 from tests.integration.slots import (
     AT_ONCE,
     ERRORS,
@@ -150,7 +150,7 @@ async def test_spare_over_a_stopped_backend(new_cluster: NewCluster) -> None:
             await has_sessions(stage, 2)
             await fill(stage)
             [used, spare] = await has_sessions(stage, 2)
-            with stage.stopped_pid(used):
+            with stopped(used):
                 seen = await glances(watch, 2.5)
                 assert gap(seen) < AT_ONCE
                 assert up(seen[-1].scrape)

@@ -4,6 +4,7 @@ from typing import get_args
 
 import pytest
 
+from tests.integration.backends import stopped
 from tests.integration.conftest import NewCluster
 from tests.integration.staging import ODD_NAMES, Client, Stage, State
 
@@ -99,7 +100,7 @@ async def test_dead_network(stage: Stage) -> None:
 async def test_stopped_backend(stage: Stage) -> None:
     """A stopped backend does nothing until it is let go."""
     [session] = await stage.open()
-    with stage.stopped(session):
+    with stopped(session.pid):
         session.begin("SELECT 1")
         await stage.aged([session], 0.3)
         assert session.running is not None

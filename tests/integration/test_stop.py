@@ -17,6 +17,7 @@ import pytest
 
 from exporter.demo.cluster import Cluster
 from exporter.demo.ports import free_port
+from tests.integration.backends import serving, stopped
 from tests.integration.conftest import NewCluster
 from tests.integration.networks import Network, needs_root
 from tests.integration.processes import COMMAND, Running, daemon
@@ -105,14 +106,7 @@ async def launched(*command: str, stderr: int = PIPE) -> AsyncIterator[Process]:
 
 def our_backends(server: Cluster) -> list[int]:
     """Give the processes that serve us, or let us log in, which no view shows before 18."""
-    return [pid for pid in server.processes() if MONITOR.encode() in title(pid)]
-
-
-def title(pid: int) -> bytes:
-    """Give a process's command line; empty when it has ended."""
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    return b""
+    return [pid for pid, title in serving(server).items() if MONITOR in title]
 
 
 async def has_backends(server: Cluster) -> None:
@@ -419,15 +413,12 @@ async def test_as_the_first_process(configure: Configure, cluster: Cluster) -> N
 
 @pytest.mark.parametrize("whole", [False, True], ids=["own backend", "whole server"])
 async def test_while_a_server_is_stopped(
-    configure: Configure, cluster: Cluster, stage: Stage, *, whole: bool
+    configure: Configure, cluster: Cluster, *, whole: bool
 ) -> None:
     """A poll that hangs is given up; the session ends when the server goes on."""
     async with started(configure({"demo": cluster.dsn(user=MONITOR)})) as running:
         pid = await at_rest(running, cluster)
-        with contextlib.ExitStack() as faults:
-            for stopped in cluster.processes() if whole else [pid]:
-                with contextlib.suppress(ProcessLookupError):  # ended meanwhile, as a worker may
-                    faults.enter_context(stage.stopped_pid(stopped))
+        with stopped(*(cluster.processes() if whole else [pid])):
             await asyncio.sleep(HANGING_BY_NOW)
             await end_well(running.process)
             assert our_backends(cluster) == [pid]

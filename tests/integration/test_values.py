@@ -2,12 +2,14 @@
 
 import asyncio
 from collections import Counter
-from typing import Any, Final, LiteralString
+from typing import Any, Final
 
 import pytest
 
 from exporter.demo.cluster import Cluster
+from tests.integration.backends import stopped
 from tests.integration.conftest import NewCluster
+from tests.integration.slots import has_sessions
 from tests.integration.staging import (
     MONITOR,
     ODD_NAMES,
@@ -231,14 +233,12 @@ async def test_load_when_polls_are_late(stage: Stage, dsn: dict[str, str]) -> No
     load = {"client": "api", "state": "idle in transaction"}
     async with watching(dsn, clients=CLIENTS, query_timeout="10s") as watch:
         start = await watch.after_poll()
-        ours: LiteralString = "FROM pg_stat_activity WHERE application_name = 'pgconn-exporter'"
-        await stage.until("count(*) = 1 " + ours)  # the probe's is another one
-        [(own,)] = await stage.fetch("SELECT pid " + ours)
-        with stage.stopped_pid(own):
-            stopped = await watch.scrape()
+        [own] = await has_sessions(stage, 1)  # and none of the probe any more
+        with stopped(own):
+            late = await watch.scrape()
             await asyncio.sleep(1)  # five polls of the interval, and less than the deadline
             # One may have been answered a moment before.
-            assert polls_of(await watch.scrape()) <= polls_of(stopped) + 1
+            assert polls_of(await watch.scrape()) <= polls_of(late) + 1
         end = await watch.after_poll()
     grown = sum(end.all(SECONDS, **load).values()) - sum(start.all(SECONDS, **load).values())
     assert grown == pytest.approx(5 * (staged_age(end) - staged_age(start)), rel=0.01)

@@ -1,13 +1,12 @@
 """The table of faults: each is done, lasts a while, and is undone."""
 
 import asyncio
-import contextlib
-import os
 import signal
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from exporter.demo.cluster import Cluster
+from tests.integration.backends import stopped
 from tests.integration.staging import MONITOR, Client, eventually
 from tests.soak import clients, visitors
 from tests.soak.plan import Step
@@ -35,35 +34,20 @@ async def session_terminated(world: World, step: Step) -> None:
 
 async def backend_stopped(world: World, step: Step) -> None:
     """Let our backends hang."""
-    with stopped(await clients.own_backends(world.shaken)):
+    with stopped(*await clients.own_backends(world.shaken)):
         await asyncio.sleep(step.hold)
 
 
 async def postmaster_stopped(world: World, step: Step) -> None:
     """Let nobody in."""
-    with stopped([world.shaken.pid]):
+    with stopped(world.shaken.pid):
         await asyncio.sleep(step.hold)
 
 
 async def server_stopped(world: World, step: Step) -> None:
     """Let every process hang."""
-    with stopped(world.shaken.processes()):
+    with stopped(*world.shaken.processes()):
         await asyncio.sleep(step.hold)
-
-
-@contextlib.contextmanager
-def stopped(pids: Iterable[int]) -> Iterator[None]:
-    """Stop processes with SIGSTOP for a while; who has ended meanwhile is let be."""
-    found = tuple(pids)
-    for pid in found:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in found:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
 
 
 async def restarted(world: World, step: Step) -> None:

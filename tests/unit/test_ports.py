@@ -9,7 +9,7 @@ from itertools import islice
 import pytest
 
 from exporter.demo import ports
-from exporter.demo.ports import IPV4, bindable, free_port, loopbacks
+from exporter.demo.ports import IPV4, bindable, free_port, unused
 
 ASK = """
 import sys
@@ -23,14 +23,10 @@ print(ports.free_port())
 def three(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Leave three ports to choose from, which nobody has, nor anybody else is given."""
     others = random.sample(range(10000, ports.PORTS[0]), 1000)
-    free = (port for port in others if _bindable(port) and _unreserved(port))
+    free = (port for port in others if unused(port) and _unreserved(port))
     three = list(islice(free, 3))
     monkeypatch.setattr(ports, "PORTS", three)
     return three
-
-
-def _bindable(port: int) -> bool:
-    return all(bindable(host, port) for host in loopbacks())
 
 
 def _unreserved(port: int) -> bool:
